@@ -23,7 +23,7 @@ export PIP_DEFAULT_TIMEOUT ?= 60
 export PIP_ROOT_USER_ACTION ?= ignore
 export UV_HTTP_TIMEOUT ?= 120
 
-.PHONY: run demo test test-faults check peers chromium weights cluster unit browser test-weights test-ray golden bench bench-optimizers bench-records bench-weights bench-ray bench-growth fix lock clean
+.PHONY: run demo test test-faults check peers chromium weights cluster unit browser test-weights test-ray golden film bench bench-optimizers bench-records bench-weights bench-ray bench-growth fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
 	$(BIN)/tuneboard open
@@ -80,6 +80,9 @@ test-faults: $(READY) weights cluster ## kills, faults of endpoints and other tr
 
 golden: $(READY)         ## write the golden files again, after a change of behaviour that is meant
 	$(BIN)/python tests/golden/make.py
+
+film: $(READY)           ## tune the first sample and write the run that Home plays
+	$(BIN)/python tests/support/film.py
 
 bench: $(READY)          ## speed beside DSPy, printed as a table
 	$(BIN)/python tests/benchmarks/speed/run.py

@@ -33,16 +33,6 @@ def share_bar(parts: Iterable[tuple[str, int]]) -> None:
     st.html(f'<div class="tb-bar" role="img" aria-label="{escape(words)}">{cells}</div>')
 
 
-def step_chips(steps: Iterable[tuple[str, str]]) -> None:
-    """Show steps as small chips; each is (title, state)."""
-    marks = {"complete": ("done", "✓ "), "attention": ("open", "• ")}
-    cells = []
-    for title, state in steps:
-        kind, mark = marks.get(state, ("", ""))
-        cells.append(f'<b class="{kind}">{mark}{escape(title)}</b>')
-    st.html(f'<div class="tb-steps">{"".join(cells)}</div>')
-
-
 class ProjectPage(NamedTuple):
     """The project a page shows, and its draft as stored."""
 

@@ -40,20 +40,29 @@ class BoxWords(NamedTuple):
     icon: str
 
 
-def import_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] = lambda: None) -> str:
+def import_box(
+    key: str, words: BoxWords, use: Use, more: Callable[[], object] = lambda: None, *, narrow: bool = False
+) -> str:
     """Show a box for a text and files; return what `use` makes of them when its button is pressed, else "".
+
+    A `narrow` one has its place for files above its text.
 
     What was used leaves the box, and so does a single file that cannot be used; more than that stays, with the reason below
     the box. `more` draws next to the button.
     """
     emptied = BOX_EMPTIED.get(key)
-    text_side, file_side = st.columns([3, 2], gap="medium")
+    if narrow:
+        file_side, text_side = st.container(), st.container()
+    else:
+        text_side, file_side = st.columns([3, 2], gap="medium")
     with text_side:
-        text = st.text_area(words.title, key=f"{key}_text_{emptied}", height=126, placeholder=words.hint)
+        text = st.text_area(
+            words.title, key=f"{key}_text_{emptied}", height=206 if narrow else 126, placeholder=words.hint
+        )
     with file_side:
         folder = st.session_state.get(f"{key}_folder", False)
         files = st.file_uploader(
-            "A folder" if folder else "Files",
+            "Drop a folder here" if folder else "Drop files here",
             accept_multiple_files="directory" if folder else True,
             max_upload_size=LARGEST_FILE // 1_000_000,
             key=f"{key}_files_{folder}_{emptied}",
@@ -105,11 +114,11 @@ START = BoxWords(
 )
 
 
-def start_box() -> None:
+def start_box(*, narrow: bool = False) -> None:
     """Show the box on Home; what it is given becomes a project, which opens for review."""
     about = "One box for all you have; a text and a file may come together."
-    with ui.card("start_box", "New project", about):
-        if project := import_box("box", START, _start, _start_empty):
+    with ui.card("start_box", "New project", about, height="stretch"):
+        if project := import_box("box", START, _start, _start_empty, narrow=narrow):
             open_page("review", project=project)
 
 

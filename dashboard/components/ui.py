@@ -43,11 +43,12 @@ def page_row(title: str, purpose: str) -> tuple[DeltaGenerator, DeltaGenerator]:
     return left, actions
 
 
-def page_title(title: str, purpose: str) -> None:
-    """Draw the line at the top of a page that belongs to no project."""
+def page_title(title: str, purpose: str) -> DeltaGenerator:
+    """Draw the line at the top of a page that belongs to no project; return the place of its actions."""
     page_style()
-    left, _ = page_row(title, "")
+    left, actions = page_row(title, "")
     left.caption(purpose, width="content")
+    return actions
 
 
 def card(

@@ -1,6 +1,6 @@
-"""Home: projects, samples, running runs.
+"""Home: projects, samples, a finished run that plays.
 
 page       the page
-projects   new projects and the cards of those that exist
-welcome    first steps, samples, words, running and past runs, the demonstration
+projects   rows of the projects and what can be done with each
+welcome    the film of a finished run, samples, words, the demonstration
 """

@@ -1,49 +1,47 @@
-"""The home page: projects, runs, samples."""
+"""The home page: a finished run that plays, the box for a new project, the projects, samples."""
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.start_box import start_box
-from dashboard.home.projects import archived_projects, project_cards
-from dashboard.home.welcome import (
-    first_steps,
-    glossary_list,
-    run_list,
-    running_now,
-    sample_gallery,
-    show_button,
-)
+from dashboard.home.projects import archived_projects, project_rows
+from dashboard.home.welcome import film, glossary_list, samples, show_button
 from dashboard.state import reading
 from dashboard.state.editing import drafts
 from dashboard.state.writing import read_only
 
 drafts.first_project()
 projects, runs = reading.projects(), reading.runs()
-names = {p.id: p.name for p in projects}
-ui.page_title(
+changes = not read_only("")
+new_here = changes and not runs and len(projects) < 2
+actions = ui.page_title(
     "Better prompts, measured",
-    "Describe a task, bring examples, set a budget: Tuneboard searches for a better prompt and proves it.",
+    "Bring a prompt or a table: get a better prompt, and the proof.",
 )
-if not read_only(""):
-    start_box()
-if not read_only("") and not any(r.result or r.goes_on for r in runs):
-    first_steps(projects[0] if len(projects) == 1 else None)
-running_now(runs, names)
-if projects:
-    st.markdown("##### Projects")
-    project_cards(projects, runs)
-elif not read_only(""):
-    st.caption("There is no project yet. Start with a sample below, or make your own in the box above.")
-if not read_only(""):
-    archived_projects([p for p in reading.projects(archived=True) if p.archived])
-if runs:
-    st.markdown("##### Runs")
-    run_list(runs, names)
-if not read_only(""):
-    with ui.row("samples_head"):
-        st.markdown("##### Start from a sample", width="content")
+if changes:
+    with actions:
         show_button()
-    sample_gallery()
-    glossary_list()
-elif not projects:
+if new_here:
+    box, demo = st.columns(2, gap="medium")
+    with box:
+        start_box(narrow=True)
+    with demo:
+        film()
+if projects:
+    project_rows(projects, runs)
+elif not changes:
     st.caption("There is nothing to look at yet.")
+if changes:
+    archived_projects([p for p in reading.projects(archived=True) if p.archived])
+    if not new_here:
+        start_box()
+        with st.expander(
+            "A finished run plays in 10 seconds",
+            icon=":material/smart_display:",
+            key="demo",
+            on_change="rerun",
+        ) as demo:
+            if demo.open:
+                film()
+    samples()
+    glossary_list()

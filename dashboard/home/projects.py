@@ -1,22 +1,30 @@
-"""The projects: starting one, their cards and what can be done with each."""
+"""The projects: a row for each, and what can be done with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from html import escape
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import open_page, step_chips
-from dashboard.components.runs import STATES
+from dashboard.components.runs import EVERY, STATES, follow_ends
 from dashboard.components.wizard import WizardStep, steps
-from dashboard.services import ConfigurationError, EngineError, ProjectRow, RunRow, counted, percent
+from dashboard.services import (
+    VERDICT_TITLES,
+    ConfigurationError,
+    EngineError,
+    ProjectRow,
+    RunRow,
+    counted,
+    percent,
+)
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.editing.project_file import AttachedFile, attached
 from dashboard.state.history import best_scores, curve
-from dashboard.state.live.figures import spent
+from dashboard.state.live.figures import progress, spent
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 
@@ -28,66 +36,107 @@ MENU = {
     "delete": "Delete",
 }
 SHOWN = 12
-FEW = 6
+FEW = 8
 """Projects that are found without a search."""
 
+HEAD = ("Best by run", "Last verdict", "Spent", "Last touched")
+LOOKS = {"good": "✓ ", "bad": "✕ ", "even": ""}
 
-def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> None:
-    """Show a card for each project, the one changed last first; of many, those whose name holds a text."""
-    if len(projects) > FEW:
-        find = st.text_input(
-            "Find a project",
-            key="project_find",
-            placeholder="Find a project by its name",
-            label_visibility="collapsed",
-            icon=":material/search:",
-        )
-        projects = [p for p in projects if find.strip().casefold() in p.name.casefold()]
-        if not projects:
-            st.caption("No project has that in its name.")
-    with st.grid(3, min_column_width=270, key="project_cards"):
-        for at, project in enumerate(projects[:SHOWN]):
-            with ui.tile(f"project_{project.id}"):
-                _card(project, [r for r in runs if r.project_id == project.id], first=at == 0)
-    if len(projects) > SHOWN:
+
+def project_rows(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> None:
+    """Show a row for each project, the one changed last first; of many, those whose name holds a text."""
+    with ui.row("projects_head", side="distribute"):
+        st.markdown("##### Projects", width="content")
+        find = "" if len(projects) <= FEW else _search()
+    shown = [p for p in projects if find.strip().casefold() in p.name.casefold()]
+    if not shown:
+        st.caption("No project has that in its name.")
+        return
+    with st.container(key="project_rows", gap=None):
+        cells = "".join(f"<span>{title}</span>" for title in HEAD)
+        st.html(f'<div class="tb-facts tb-head" aria-hidden="true"><span>Project</span>{cells}</div>')
+        for project in shown[:SHOWN]:
+            _row(project, [r for r in runs if r.project_id == project.id])
+    if len(shown) > SHOWN:
         st.caption(
-            f"{counted(len(projects) - SHOWN, 'older project')} can be opened with the switch in the side bar."
+            f"{counted(len(shown) - SHOWN, 'older project')} can be opened with the switch in the side bar."
         )
+    follow_ends(runs)
 
 
-def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
-    with st.container(gap="xsmall", key=f"project_body_{project.id}"):
-        with ui.row(f"project_head_{project.id}", side="distribute", wrap=False):
-            st.markdown(f"**{escape_markdown(project.name, 60)}**", width="stretch")
-            if not read_only(project.id):
-                _menu(project)
+def _search() -> str:
+    return st.text_input(
+        "Find a project",
+        key="project_find",
+        placeholder="Find a project by its name",
+        label_visibility="collapsed",
+        icon=":material/search:",
+        width=280,
+    )
+
+
+def _row(project: ProjectRow, runs: Sequence[RunRow]) -> None:
+    with st.container(
+        horizontal=True, vertical_alignment="center", wrap=False, key=f"project_row_{project.id}"
+    ):
         try:
             project_steps = steps(reading.draft_of(project), runs)
         except EngineError as error:
+            st.text(project.name, width="content")
             st.caption(ui.mark("pending", str(error)))
+            _menu(project)
             return
-        step_chips((s.title, s.state) for s in project_steps[:4])
-        scores = best_scores(runs)
-        if scores:
-            with ui.row(f"project_score_{project.id}", wrap=False):
-                start = f" on the test rows, {percent(scores[0], 0)} at the start"
-                st.markdown(f"**{percent(scores[-1], 0)}**{start}", width="content")
-                st.html(curve(scores), width="content")
-        st.caption(_words(project_steps, runs))
-        if users.current() is not None:
-            st.caption(f":material/person: {escape_markdown(_owner(project.id))}")
-    target = _target(project_steps, runs)
-    if read_only(project.id):
-        target = "results" if any(r.result for r in runs) else "run"
-    if ui.button(
-        f"{'Look at' if read_only(project.id) else 'Continue'}: {target.capitalize()}",
-        f"open_{project.id}",
-        type="primary" if first else "secondary",
-        icon="arrow_forward",
-        icon_position="right",
-    ):
+        target = _target(project_steps, runs)
+        if read_only(project.id):
+            target = "results" if any(r.result for r in runs) else "run"
         newest = {"run": runs[0].id} if target in ("run", "results") and runs else {}
-        open_page(target, project=project.id, **newest)
+        ui.link(target, escape_markdown(project.name, 60), "", project=project.id, **newest)
+        goes_on = any(r.goes_on for r in runs)
+        draw = st.fragment(_facts, run_every=EVERY) if goes_on else _facts
+        draw(project, f"Next: {target.replace('_', ' ').capitalize()}")
+        if not read_only(project.id):
+            _menu(project)
+
+
+def _facts(project: ProjectRow, following: str) -> None:
+    """Draw what a project came to: the best score by run, the last verdict, money, and when it was last touched."""
+    runs = reading.runs(project.id)
+    scores = best_scores(runs)
+    touched = max(project.updated_at, *(r.finished_at or r.created_at for r in runs), 0.0)
+    owner = "" if users.current() is None else f"<small>{escape(_owner(project.id))}</small>"
+    cells = (
+        curve(scores) if scores else "",
+        _outcome(runs) or escape(following),
+        _spent(runs),
+        datetime.fromtimestamp(touched).astimezone().strftime("%d %b, %H:%M") + owner,
+    )
+    st.html(f'<div class="tb-facts">{"".join(f"<span>{cell}</span>" for cell in cells)}</div>')
+
+
+def _spent(runs: Sequence[RunRow]) -> str:
+    """Return what runs have cost as HTML: the column's title is repeated where a phone has no columns."""
+    amount, said, _ = spent(runs).partition(" spent")
+    return f"{escape(amount)}<u>{said}</u>" if runs else ""
+
+
+def _outcome(runs: Sequence[RunRow]) -> str:
+    """Return the state of a run that goes on or failed, else the last verdict, as HTML; "" before the first run."""
+    if not runs:
+        return ""
+    word, result = STATES[runs[0].state][0], next((r.result for r in runs if r.result), None)
+    if runs[0].goes_on:
+        share = progress(runs[0])
+        return f'{word}, {percent(share, 0)}<i class="tb-share"><i style="width:{100 * share:.0f}%"></i></i>'
+    if result is None or runs[0].state in ("failed", "lost"):
+        return escape(word)
+    verdict = result.shown.verdict
+    title, look = VERDICT_TITLES[verdict.kind]
+    scores = (
+        f"<b>{percent(verdict.baseline, 0)} → {percent(verdict.best, 0)}</b> "
+        if verdict.kind != "not_tested"
+        else ""
+    )
+    return f'{scores}<em class="{look}">{LOOKS[look]}{escape(title)}</em>'
 
 
 def _owner(project_id: str) -> str:
@@ -96,15 +145,6 @@ def _owner(project_id: str) -> str:
     if not owner:
         return "The administrators'"
     return "Yours" if owner == users.name() else f"{owner}'s"
-
-
-def _words(found: Sequence[WizardStep], runs: Sequence[RunRow]) -> str:
-    if runs:
-        word, colour, icon = STATES[runs[0].state]
-        at = datetime.fromtimestamp(runs[0].created_at).astimezone().strftime("%d %b, %H:%M")
-        return f":{colour}[{icon} {word}] · {counted(len(runs), 'run')}, the last on {at} · {spent(runs)}"
-    where = next((s for s in found if s.state == "attention"), found[-1])
-    return escape_markdown(where.sentence, 140)
 
 
 def _target(found: Sequence[WizardStep], runs: Sequence[RunRow]) -> str:

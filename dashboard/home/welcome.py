@@ -1,81 +1,57 @@
-"""Home for newcomers and returning users: first steps, samples, words, running and past runs, and the demonstration."""
+"""Home for newcomers: the film of a finished run, samples, words, and the demonstration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import TERMS
+from dashboard.components.plot import own_element
 from dashboard.components.project_page import open_page
-from dashboard.components.runs import EVERY, STATES, open_presenter, run_table
+from dashboard.components.runs import open_presenter
 from dashboard.components.tables import data_table
 from dashboard.components.wizard import KINDS, grouped
-from dashboard.services import (
-    PACED_MODEL,
-    SAMPLES,
-    ModelChoice,
-    Named,
-    ProjectRow,
-    RunRow,
-    Sample,
-    counted,
-    sample_draft,
-    short,
-)
+from dashboard.services import PACED_MODEL, SAMPLES, ModelChoice, Named, counted, sample_draft
 from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts
-from dashboard.state.live.figures import progress
+from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 
-ALL = "All"
-WAYS = {
-    "retrieve": "searches",
-    "react": "uses tools",
-    "tool": "uses a tool",
-    "chain_of_thought": "thinks first",
-    "extract": "reads a record",
-    "program_of_thought": "writes programs",
-    "best_of_n": "best of several",
-    "refine": "improves itself",
-}
+FILM = Path(__file__).parent / "film.json"
+_film = own_element("film", "<div class='tb-film'></div>")
 
 
-def sample_gallery() -> None:
-    """Show a card for each sample; starting one makes a project that is ready to run."""
-    groups = grouped(SAMPLES)
-    picked = st.pills(
-        "What it shows",
-        [ALL, *groups],
-        default=ALL,
-        format_func=lambda kind: KINDS.get(kind, kind),
-        key="sample_kind",
-        wrap=True,
-        required=True,
-        label_visibility="collapsed",
+def film() -> None:
+    """Play a finished run of the first sample: a stored one of this version, which `make film` writes."""
+    seen = json.loads(FILM.read_text(encoding="utf-8"))
+    rows = counted(len(seen["rows"]), "test row")
+    words = (
+        "Each dot is one prompt, scored on rows that the search may look at: the higher, the more of its answers are right.",
+        f"Now the test, on {rows} that the search never saw. Filled: answered right. Hollow: wrong.",
+        f"{seen['turned']} of {rows}. {' and without a key, in '.join(seen['spent']).capitalize()}.",
     )
-    shown = [(kind, s) for kind, some in groups.items() for s in some if picked in (ALL, None, kind)]
-    with st.grid(4, min_column_width=250, key="sample_gallery"):
-        for kind, sample in shown:
-            with ui.tile(f"sample_{sample.name}"):
-                with st.container(gap="xsmall", key=f"sample_body_{sample.name}"):
-                    st.caption(KINDS[kind])
-                    st.markdown(f"**{escape_markdown(sample.title)}**")
-                    st.caption(escape_markdown(sample.plain, 220))
-                    _badges(sample)
-                if ui.button("Start with this", f"start_{sample.name}", icon="add"):
-                    open_page("tune", project=drafts.project_from_sample(sample))
+    prompts, start = counted(len(seen["dots"]), "prompt"), seen["dots"][0][1]
+    texts = {
+        "of": f"of {rows} right",
+        "label": f"Scores of {prompts} by number, {start:.0f} % at the start. {seen['sentence']}",
+        "words": words,
+        "winner": "The prompt that it found",
+    }
+    with ui.card("film", f"{escape_markdown(seen['title'])}: a finished run"):
+        _film(key="film_player", data={**seen, **texts})
+        if not read_only("") and ui.button("Run this sample yourself", "first_run", icon="play_arrow"):
+            open_page("tune", project=_sample_project())
 
 
-def _badges(sample: Sample) -> None:
-    spec = sample.pipeline
-    with ui.row(f"sample_badges_{sample.name}", "top", gap="xxsmall"):
-        several = len(spec.steps) > 1
-        st.badge(counted(len(spec.steps), "step") if several else counted(len(spec.inputs), "input"))
-        st.badge(counted(len(spec.outputs), "answer"), color="orange")
-        for way in dict.fromkeys(WAYS[s.strategy] for s in spec.steps if s.strategy in WAYS):
-            st.badge(way, color="gray")
+def _sample_project() -> str:
+    """Return the first sample's project as it was made at the start, or a new one where it was deleted or changed its name."""
+    sample = SAMPLES[0]
+    known = (p.id for p in reading.projects() if p.name == sample.title)
+    return next(known, None) or drafts.project_from_sample(sample)
 
 
 def show_button() -> None:
@@ -90,29 +66,20 @@ def show_button() -> None:
             open_presenter(*start_show(models.for_process()))
 
 
-STEPS = (
-    ("play_arrow", "Start the sample", "It is set up, needs no key, and costs nothing."),
-    ("monitoring", "Watch it improve", "Every prompt it tries is a dot; it takes about a minute."),
-    ("verified", "Read the verdict", "One sentence: is it better, on rows it never saw?"),
-)
-
-
-def first_steps(ready: ProjectRow | None) -> None:
-    """Lead through a first run; `ready` is the sample project, None where it was deleted."""
-    with ui.card("first_steps", "Your first result in three minutes"):
-        with st.grid(3, min_column_width=220, key="first_steps_grid"):
-            for at, (icon, title, what) in enumerate(STEPS, 1):
-                with st.container(gap="xxsmall", key=f"first_step_{at}"):
-                    st.markdown(f":material/{icon}: **{at}. {title}**")
-                    st.caption(what)
-        if ui.button(
-            "Open the sample" if ready else f"Start with: {SAMPLES[0].title}",
-            "first_run",
-            type="primary",
-            icon="arrow_forward",
-            icon_position="right",
-        ):
-            open_page("tune", project=ready.id if ready else drafts.project_from_sample(SAMPLES[0]))
+def samples() -> None:
+    """Show the samples by their job, folded away; starting one makes a project that is ready to run."""
+    title = f"Start from one of {counted(len(SAMPLES), 'sample')}"
+    with st.expander(title, icon=":material/category:", key="samples", on_change="rerun") as box:
+        if not box.open:
+            return
+        for kind, some in grouped(SAMPLES).items():
+            st.caption(KINDS[kind])
+            for sample in some:
+                with ui.row(f"sample_{sample.name}", side="distribute", wrap=False):
+                    plain = f"**{escape_markdown(sample.title)}**  \n{escape_markdown(sample.plain, 220)}"
+                    st.markdown(plain, width="stretch")
+                    if ui.button("Start", f"start_{sample.name}", icon="add"):
+                        open_page("tune", project=drafts.project_from_sample(sample))
 
 
 def glossary_list() -> None:
@@ -133,48 +100,6 @@ def glossary_list() -> None:
             data_table(lines, "glossary_table", most=8, height=320)
         else:
             st.caption(f"There is no such word here: {escape_markdown(find, 60)}.")
-
-
-SHOWN = 50
-
-
-def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
-    """Show the runs; selecting one opens it. `names` is project id -> name."""
-    shown = runs[:SHOWN]
-    order = ("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took")
-    for run in run_table(shown, names, "run_list", 300, column_order=order, selection_mode="single-row"):
-        page = "results" if run.result else "run"
-        st.switch_page(ui.page_path(page), query_params={"project": run.project_id, "run": run.id})
-    st.caption("Select a run to open it.")
-
-
-CARDS_SHOWN = 6
-
-
-def running_now(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
-    """Show the runs that go on, kept up to date. `names` is project id -> name."""
-    going = [r.id for r in runs if r.goes_on]
-    if not going:
-        return
-    st.markdown("##### Running now")
-    st.fragment(_cards, run_every=EVERY)(going[:CARDS_SHOWN], dict(names))
-
-
-def _cards(ids: list[str], names: Mapping[str, str]) -> None:
-    runs = [r for r in reading.runs() if r.id in ids]
-    with st.grid(3, min_column_width=270, key="running_now"):
-        for run in runs:
-            word, colour, icon = STATES[run.state]
-            with ui.card(f"going_{run.id}", height="stretch", gap="xsmall"):
-                st.markdown(
-                    f"**{escape_markdown(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]"
-                )
-                st.progress(min(1.0, progress(run)))
-                waits = run.phase if run.state == "queued" else ""
-                st.caption(waits or f"{short(run.calls)} calls so far")
-                ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
-    if not all(run.goes_on for run in runs):
-        st.rerun()
 
 
 SHOW_TITLE = "How it works"

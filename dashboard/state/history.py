@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
+from urllib.parse import quote
 
 from dashboard.state.models import models_of_steps, title_of
 from engine.basics.data import JsonObject
-from engine.basics.text import duration, in_percent, listed, points_gained, price
+from engine.basics.text import duration, in_percent, listed, percent, points_gained, price
 from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
@@ -106,16 +107,26 @@ def _test_of(run: RunRow) -> tuple[object, ...]:
 
 
 def curve(scores: Sequence[float]) -> str:
-    """Return the last scores, from 0 to 1, as a small picture of columns, in HTML.
+    """Return the last scores, from 0 to 1, as a small picture of a line between 0 and 100 %, in HTML.
 
-    >>> curve([0.2, 0.7]).count("<i ")
-    2
+    >>> "80%2C4" in curve([0.2, 1.0])
+    True
     """
-    columns = "".join(f'<i style="height:{max(4, 100 * score):.0f}%"></i>' for score in scores[-COLUMNS:])
-    return f'<div class="tb-curve" role="img" aria-label="The best score after each run">{columns}</div>'
+    last = scores[-COLUMNS:]
+    step = (WIDE - 2 * EDGE) / max(1, len(last) - 1)
+    at = [(EDGE + n * step, EDGE + (1 - score) * (TALL - 2 * EDGE)) for n, score in enumerate(last)]
+    line = " ".join(f"{x:g},{y:g}" for x, y in at)
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDE}" height="{TALL}" fill="#2f9e68">'
+        f'<path d="M0 {TALL - 1}H{WIDE}" stroke="#888" stroke-opacity=".35"/>'
+        f'<polyline points="{line}" fill="none" stroke="#2f9e68" stroke-width="2" stroke-linejoin="round"/>'
+        f'<circle cx="{at[-1][0]:g}" cy="{at[-1][1]:g}" r="3.4"/></svg>'
+    )
+    label = f"The best score by run: {', '.join(percent(score, 0) for score in last)}"
+    return f'<img alt="{label}" src="data:image/svg+xml,{quote(drawing)}">'
 
 
-COLUMNS = 12
+COLUMNS, WIDE, TALL, EDGE = 12, 84, 24, 4
 
 
 def differences(left: RunSpec, right: RunSpec) -> list[SettingDifference]:

@@ -269,14 +269,14 @@ def choose(page: Page, what: str) -> None:
 def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finished, new_page, tmp_path: Path):
     page = new_page()
     choose(page, "Duplicate the set-up")
-    expect(page.locator(".st-key-project_cards")).to_contain_text("Route support tickets (copy)")
+    expect(page.locator(".st-key-project_rows")).to_contain_text("Route support tickets (copy)")
     choose(page, "Rename")
     page.get_by_role("dialog").locator("input").fill("<b>Ours</b>")
     press(page, "rename_save")
-    expect(page.locator(".st-key-project_cards")).to_contain_text("<b>Ours</b>")
+    expect(page.locator(".st-key-project_rows")).to_contain_text("<b>Ours</b>")
     choose(page, "Put away")
     expect(page.locator(".st-key-archived_projects")).to_contain_text("Put away (1)")
-    expect(page.locator(".st-key-project_cards")).not_to_contain_text("<b>Ours</b>")
+    expect(page.locator(".st-key-project_rows")).not_to_contain_text("<b>Ours</b>")
     choose(page, "Save as a file")
     with page.expect_download() as started:
         press(page, "project_download")
@@ -293,7 +293,8 @@ def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finishe
 @pytest.mark.parametrize(("theme", "width"), [("light", 1920), ("dark", 1280)])
 def test_every_page_in_both_themes_and_widths(finished, new_page, theme: str, width: int):
     page = new_page(theme=theme, width=width)
-    page.get_by_role("button", name="Continue: Results").first.click()  # the project with a run
+    rows = page.locator("[class*=st-key-project_row_]")
+    rows.filter(has_text="✓ Better").get_by_role("link").first.click()
     settled(page)
     for name in ("home", "task", "examples", "metric", "tune", "run", "results", "export", "settings"):
         to_page(page, name)
@@ -307,7 +308,7 @@ def stored_instruction(home: Path) -> str:
 
 
 def open_project(page: Page) -> None:
-    page.locator("[class*=st-key-open_] button").first.click()
+    page.locator(".st-key-project_rows").get_by_role("link").first.click()
     settled(page)
 
 

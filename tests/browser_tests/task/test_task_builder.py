@@ -6,7 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot, to_page
+from support.pages.browser_frame import press, settled, shoot, start_sample, to_page
 
 EVIL = "<img src=x onerror=alert(1)> ![x](http://example.invalid/p.png)"
 
@@ -107,14 +107,14 @@ def test_odd_names_are_drawn_as_text(new_page):
     assert page.locator(".pipeline img, img[src*='example.invalid'], img[onerror]").count() == 0
     expect(page.locator(".st-key-next_step button").first).to_be_disabled()
     to_page(page, "home")
-    expect(page.locator(".st-key-project_cards")).to_contain_text("example.invalid")
+    expect(page.locator(".st-key-project_rows")).to_contain_text("example.invalid")
     assert page.locator("a[href*='example.invalid'], img[src*='example.invalid']").count() == 0
 
 
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", 1920)])
 def test_the_builder_in_both_themes_and_widths(new_page, theme: str, width: int):
     page = new_page(theme=theme, width=width)
-    press(page, "start_festival_questions")
+    start_sample(page, "festival_questions")
     settled(page)
     to_page(page, "task")
     assert boxes(page)[-1] == "Comes out"

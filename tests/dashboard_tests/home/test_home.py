@@ -29,22 +29,41 @@ ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def test_a_fresh_home_leads_to_a_first_run_and_shows_every_sample():
+def with_samples():
+    """Home with the samples unfolded."""
     app = start()
-    assert "Your first result in three minutes" in said(app)
-    for sample in SAMPLES:
-        assert app.button(key=f"start_{sample.name}")
+    app.session_state["samples"] = True
+    return app.run()
+
+
+def test_a_fresh_home_plays_a_finished_run_next_to_the_box_and_leads_to_that_sample():
+    app = start()
+    assert "Route support tickets: a finished run" in said(app)
+    assert [b.key for b in app.button if b.proto.type == "primary"] == ["box_use"]
+    assert app.button(key="show")
+    projects = [p.id for p in reading.projects()]
     app.button(key="first_run").click().run()
     assert not app.exception
     assert "/] Tune" in said(app)
+    assert [p.id for p in reading.projects()] == projects
 
 
-@pytest.mark.parametrize("kind", list(grouped(SAMPLES)))
-def test_the_gallery_shows_one_kind(kind):
+def test_a_user_with_projects_sees_them_first_and_the_finished_run_folded():
+    start()
+    drafts.create_project("Tickets")
     app = start()
-    app.button_group(key="sample_kind").set_value(kind).run()
-    shown = {b.key for b in app.button if b.key and b.key.startswith("start_")}
-    assert shown == {f"start_{s.name}" for s in grouped(SAMPLES)[kind]}
+    assert "a finished run" not in said(app)
+    app.session_state["demo"] = True
+    app.run()
+    assert "a finished run" in said(app)
+    drawn = [str(e.value) for e in app.markdown]
+    assert drawn.index("##### Projects") < drawn.index("**New project**")
+
+
+def test_the_samples_are_listed_by_job():
+    app = with_samples()
+    started = [b.key for b in app.button if str(b.key).startswith("start_")]
+    assert started == [f"start_{s.name}" for some in grouped(SAMPLES).values() for s in some]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
@@ -68,6 +87,12 @@ def test_every_kind_of_sample_has_a_name():
     assert all(kinds_of(s.pipeline) for s in SAMPLES)
 
 
+def facts(app, part):
+    """The facts of the first row of projects that holds a text, as HTML."""
+    rows = [str(e.proto.body) for e in app.get("html")]
+    return next(row for row in rows if "tb-facts" in row and part in row)
+
+
 def test_a_project_shows_what_it_came_to_what_it_cost_and_how_it_rose():
     start()
     project = reading.projects()[0].id
@@ -77,9 +102,11 @@ def test_a_project_shows_what_it_came_to_what_it_cost_and_how_it_rose():
             store.runs.save_result(run_id, result_of(verdict=verdict_of("better", baseline, best)))
             store.runs.set_meters(run_id, Usage(10, 0, 100, 100, 0.25), 1.0)
             store.runs.set_state(run_id, "finished")
-    told = said(start())
-    assert "**70 %** on the test rows, 20 % at the start" in told
-    assert "$0.50 spent" in told
+    row = facts(start(), "20 %")
+    assert "<b>20 % → 70 %</b>" in row
+    assert "✓ Better" in row
+    assert "$0.50" in row
+    assert 'alt="The best score by run: 20 %, 50 %, 70 %"' in row
     bar = said(open_page("task", project=project))
     assert "2 runs · $0.50 spent" in bar
 
@@ -95,13 +122,12 @@ def test_scores_of_other_measures_and_of_prompts_that_are_not_surely_better_are_
 
 
 def test_many_projects_can_be_searched():
-    for name in ("Tickets", "Reviews", "Mails", "Maths", "Notes", "Shelves", "Shop"):
+    for name in ("Tickets", "Reviews", "Mails", "Maths", "Notes", "Shelves", "Shop", "Plants", "Tools"):
         drafts.create_project(name)
     app = start()
     app.text_input(key="project_find").set_value("she").run()
-    shown = {str(b.key) for b in app.button if str(b.key).startswith("open_")}
     wanted = next(p.id for p in reading.projects() if p.name == "Shelves")
-    assert shown == {f"open_{wanted}"}
+    assert [m.key for m in app.get("menu_button")] == [f"menu_{wanted}"]
 
 
 def test_the_words_used_here_can_be_found():
@@ -137,5 +163,5 @@ def test_many_projects_and_runs_are_shown_at_once():
             project = store.projects.create(f"Project {i}", {})
             store.runs.create(project, {}, f"Run {i}")
     app = start()
-    assert "Running now" in said(app)
+    assert "Waiting, 0 %" in facts(app, "Waiting")
     assert "older project" in said(app)

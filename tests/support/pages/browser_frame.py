@@ -103,8 +103,12 @@ def within(condition: Callable[[], Any], seconds: float, page: Page) -> bool:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Save a picture of the whole page in .screenshots/; check that all of it is there, inside and readable."""
+    """Save a picture of the whole page in .screenshots/; check that all of it is there, inside and readable.
+
+    What moves is at its end.
+    """
     SHOTS.mkdir(exist_ok=True)
+    page.emulate_media(reduced_motion="reduce")
     still(page)
     size = page.viewport_size or {"width": 1280, "height": 900}
     whole = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
@@ -114,6 +118,7 @@ def shoot(page: Page, name: str) -> None:
     spilled, faint = spilled_texts(page), faint_texts(page)
     over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     page.set_viewport_size(size)
+    page.emulate_media(reduced_motion="no-preference")
     assert over <= 1, f"{name}: the page is {over} px too wide"
     assert not spilled, f"{name}: runs over the edge: {spilled}"
     assert not faint, f"{name}: too faint to read (WCAG AA): {faint}"
@@ -133,6 +138,12 @@ def to_page(page: Page, name: str) -> None:
 def press(page: Page, key: str) -> None:
     """Press the button with this key. (Streamlit draws a button that has a tooltip twice.)"""
     page.locator(f".st-key-{key} button").first.click()
+
+
+def start_sample(page: Page, name: str) -> None:
+    """Make a project from a sample, from the first page."""
+    page.locator(".st-key-samples summary").click()
+    press(page, f"start_{name}")
 
 
 def empty_project(page: Page) -> None:

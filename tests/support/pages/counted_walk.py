@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import pick, press, press_first_row, settled
+from support.pages.browser_frame import pick, press, press_first_row, settled, start_sample
 from support.pages.dashboard_server import Server
 from support.servers.openai_server import OpenAIServer
 
@@ -85,7 +85,7 @@ def walk(page: Page, server: Server, endpoint: OpenAIServer, case: str, folder: 
     if case in FILES:
         _bring(page, folder, case)
     else:
-        press(page, f"start_{case}")
+        start_sample(page, case)
     expect(page.locator(".st-key-start_card")).to_be_visible()
     settled(page)
     pick(page, "Model", "counted")
