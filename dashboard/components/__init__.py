@@ -4,7 +4,7 @@ ui             frames, rows, buttons, links, choices and messages; knows no proj
 project_page   the project that a page is about
 wizard         the head of a step's page, the steps of a project and their state
 runs           the run that a page shows, its state and verdict
-run_elements   a run that is followed: figures, progress, chart
+run_elements   a run that is followed: figures, progress, chart, replay
 start_box      the box for what a user brings
 tab_conflict   the choice between the edits of two tabs
 tables         tables and the columns that mean the same everywhere

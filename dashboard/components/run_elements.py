@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
-from dashboard.services import Values
+from dashboard.components.runs import REPLAY
+from dashboard.services import RunRow, Values
 from dashboard.state import reading
+from dashboard.state.live.replay import replay_file
 from dashboard.state.live.snapshot import Snapshot, parts
 
 meters_element = own_element(
@@ -24,6 +27,7 @@ _narration = own_element(
     "<p class='tb-narration'></p><div class='tb-announced' aria-live='polite'></div>",
     "stream.js",
 )
+_replay = own_element("replay", "<div class='tb-replay'></div>", "player.js")
 _watch = own_element(
     "watch",
     "<div class='tb-watch'><label><input type='checkbox'>Notify me when it ends</label>"
@@ -73,3 +77,30 @@ def score_plot(shown: Parts, live: str, key: str, height: int, chosen: int | Non
         height=height,
         empty="The first dot appears as soon as the starting prompt has answered its first row.",
     )
+
+
+def replay_buttons(run: RunRow) -> None:
+    """Offer to play a finished run again, and while it plays to save it as a file; nothing while the run goes on."""
+    if not run.is_over or run.result is None:
+        return
+    playing = st.query_params.get(REPLAY) == "1"
+    with ui.row("replay_buttons", side="right", width="content"):
+        if playing:
+            content = partial(_replay_content, run)
+            ui.download("Save as one file", content, "replay.html", "download_replay")
+        label, icon = ("Show the chart", "monitoring") if playing else ("Replay", "replay")
+        if ui.button(label, "replay", icon=icon):
+            st.query_params.pop(REPLAY, None) if playing else st.query_params.update({REPLAY: "1"})
+            st.rerun()
+
+
+def _replay_content(run: RunRow) -> str:
+    return replay_file(reading.run_replay(run))
+
+
+def replay_player(run: RunRow, height: int) -> bool:
+    """Play a finished run where the address asks for it (`replay=1`); return whether it does."""
+    if st.query_params.get(REPLAY) != "1" or not run.is_over or run.result is None:
+        return False
+    _replay(key="replay_player", data={"run": run.id, "story": reading.run_replay(run), "height": height})
+    return True

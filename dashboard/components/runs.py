@@ -99,6 +99,9 @@ def current_run() -> RunRow | None:
 PRESENT = "present"
 """Parameter of a run's address: "1" is the presenter's view."""
 
+REPLAY = "replay"
+"""Parameter of a run's address: "1" plays the run again in the chart's place."""
+
 PROMPT = "prompt"
 """Parameter of a run's address: the number of the prompt that is looked at."""
 

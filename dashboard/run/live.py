@@ -11,7 +11,15 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element, plot
 from dashboard.components.project_page import ProjectPage
-from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
+from dashboard.components.run_elements import (
+    Parts,
+    follow,
+    meters_element,
+    replay_buttons,
+    replay_player,
+    score_plot,
+    watch,
+)
 from dashboard.components.runs import PROMPT, STATES, present_button, verdict_card
 from dashboard.components.tables import outcome_table
 from dashboard.components.wizard import page_line, share_and_next
@@ -172,7 +180,7 @@ def _draw(page: ProjectPage, seen: Snapshot, shown: Parts, live: str) -> None:
     text = st.query_params.get(PROMPT, "")
     chosen = int(text) if text.isdecimal() and len(text) < 9 else None
     with ui.row("chart_row", "top"):
-        clicked = _score_chart(shown, live, chosen)
+        clicked = _score_chart(run, shown, live, chosen)
         if clicked is not None:
             with st.container(width=CARD_WIDTH):
                 _prompt_card(seen, clicked, pinned=False)
@@ -216,13 +224,20 @@ def _training_card(chart: JsonObject, live: str) -> None:
         )
 
 
-def _score_chart(shown: Parts, live: str, chosen: int | None) -> int | None:
+def _score_chart(run: RunRow, shown: Parts, live: str, chosen: int | None) -> int | None:
     """Draw the chart of scores; return the number of the chosen prompt, which is kept in the address."""
     about = explain(
         "candidate",
         "Each dot is one: the larger and darker, the more rows it is known on; a ring says that it is being scored. Click one to see it.",
     )
-    with ui.card("chart_card", "Scores of the prompts", f"{about}\n\n{explain('best so far')}"):
+    with ui.card("chart_card"):
+        with ui.row("chart_head", side="distribute"):
+            st.markdown(
+                "**Scores of the prompts**", help=f"{about}\n\n{explain('best so far')}", width="content"
+            )
+            replay_buttons(run)
+        if replay_player(run, CHART_HEIGHT):
+            return chosen
         clicked = score_plot(shown, live, "scores", CHART_HEIGHT, chosen)
     if clicked is None or int(clicked) == chosen:
         return chosen

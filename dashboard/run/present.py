@@ -8,14 +8,22 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
+from dashboard.components.run_elements import (
+    Parts,
+    follow,
+    meters_element,
+    replay_buttons,
+    replay_player,
+    score_plot,
+    watch,
+)
 from dashboard.components.runs import PRESENT, state_badge
 from dashboard.services import RunRow
 from dashboard.state import reading
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.text import escape_markdown
 
-TALL, SHORT = 460, 370
+TALL, SHORT = 460, 325
 """Pixels of the chart while the run goes on, and below its result."""
 
 
@@ -31,10 +39,13 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
     with ui.row("present_head"):
         st.subheader(escape_markdown(run.title, 90), anchor=False, width="stretch")
         state_badge(run)
+        replay_buttons(run)
         if st.button("Leave", key="present_leave", type="tertiary", shortcut="P"):
             st.query_params.pop(PRESENT, None)
             st.rerun()
     watch(shown, live)
+    if replay_player(run, SHORT):
+        return
     if run.is_over and run.result:
         st.html(reading.hero(run))
         left, right = st.columns([3, 2], gap="medium")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 import streamlit as st
 
 from dashboard.state import users
+from dashboard.state.live.replay import replay
 from dashboard.state.live.snapshot import Snapshot, SnapshotReader
 from dashboard.state.messages import messages, sample_call, text_of
 from dashboard.state.writing import read_only
@@ -390,6 +391,11 @@ def snapshot(run: RunRow) -> Snapshot:
 @cached_for_home(32)
 def _snapshot(run: RunRow) -> Snapshot:
     return read_store(SnapshotReader(run.id).read)
+
+
+def run_replay(run: RunRow) -> JsonObject:
+    """Return the replay of a finished run."""
+    return replay(snapshot(run), {c.id: c.candidate.reason for c in candidates(run.id) if c.number})
 
 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:

@@ -31,7 +31,7 @@ def feed(
     The keys of `parents` are the candidates in the order found, which is how they are numbered. The line of a trial
     after which another prompt leads names it (`leads`); the prompts that the search itself keeps meanwhile are left out.
     """
-    known = _RunNames(trials, parents, leads)
+    known = RunNames(trials, parents, leads)
     lines = []
     for same in _groups([e for e in events[-LATEST:] if e.kind != "new_best"], known):
         at = datetime.fromtimestamp(same[-1].at).astimezone().strftime("%H:%M:%S")
@@ -48,7 +48,7 @@ def narration(
     leads: Sequence[Lead] = (),
 ) -> str:
     """Return the latest step of a run in one sentence, or after its verdict the step that won: a prompt scored, and why it exists."""
-    known = _RunNames(trials, parents, leads)
+    known = RunNames(trials, parents, leads)
     found = [e for e in events if e.kind == "candidate_found"]
     reasons = {str(e.data.get("candidate")): e.text.partition(": ")[2] for e in found if e.data.get("number")}
     over = any(e.kind == "verdict" for e in events)
@@ -56,7 +56,7 @@ def narration(
     return next(filter(None, steps), "")
 
 
-class _RunNames:
+class RunNames:
     """The names of a run's prompts and trials, and the sentences of its events."""
 
     def __init__(
@@ -118,15 +118,20 @@ class _RunNames:
     def narrated(self, event: EventRow, reasons: Mapping[str, str]) -> str:
         """Return an event as a sentence of the narration; "" where it is no step of it.
 
-        `reasons` is candidate id -> why it exists; what follows the first semicolon is left out.
+        `reasons` is candidate id -> why it exists.
         """
         trial = self.trial(event) if event.kind == "trial_finished" else None
         if trial is None or not trial.rows_done or trial.split == "train":
             return ""
-        lead = self.new_lead(event)
+        reason = reasons.get(trial.candidate_id, "")
+        return self.step_sentence(trial, reason if trial.split == "validation" else "")
+
+    def step_sentence(self, trial: TrialRow, reason: str) -> str:
+        """Return a trial's sentence in the narration; `reason`: why its prompt exists, of which the first clause is shown."""
+        lead = self.new_leads.get(trial.number)
         took = " and took the lead" if lead is not None and lead.candidate == trial.candidate_id else ""
-        reason = reasons.get(trial.candidate_id, "").partition(";")[0].rstrip(".")
-        why = f": {reason}" if reason and trial.split == "validation" else ""
+        clause = _lower_first(reason).partition(";")[0].rstrip(".")
+        why = f": {clause}" if clause else ""
         return f"{self._trial_sentence(trial).removesuffix('.')}{took}{why}."
 
     def _trial_sentence(self, trial: TrialRow) -> str:
@@ -154,7 +159,7 @@ class _RunNames:
         return f"Looked at {rows} in {counted(len(trials), 'trial')} of {prompts}: {between}."
 
 
-def _groups(events: Sequence[EventRow], known: _RunNames) -> Iterator[list[EventRow]]:
+def _groups(events: Sequence[EventRow], known: RunNames) -> Iterator[list[EventRow]]:
     """Yield the events that make one line each: equal requests, equal failures, small trials, trials that never began."""
 
     def what(event: EventRow) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,37 @@ def test_missing_rows_are_scored_while_the_page_is_open(new_page, compared):
     expect(page.get_by_text("looked at after the choice", exact=False).first).to_be_visible()
     settled(page)
     shoot(page, "scored_later")
+
+
+def test_a_finished_run_plays_again_on_the_page_and_as_a_file_without_a_request(
+    new_page, shown, browser, tmp_path
+):
+    page = new_page(f"run?{shown.address}")
+    page.get_by_role("button", name="Replay").click()
+    time = page.get_by_role("slider", name="Time of the replay")
+    expect(time).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    assert float(time.input_value()) < 20
+    time.fill("20")
+    expect(page.locator(".tb-replay .score")).to_contain_text("on the test rows")
+    expect(page.locator(".tb-replay .caption")).to_contain_text("test rows")
+    settled(page)
+    shoot(page, "replay")
+    with page.expect_download() as download:
+        page.locator(".st-key-download_replay button").click()
+    download.value.save_as(tmp_path / "replay.html")
+    alone = browser.new_page()
+    asked: list[str] = []
+    alone.on("request", lambda request: asked.append(request.url))
+    alone.goto((tmp_path / "replay.html").as_uri())
+    alone.locator(".tb-replay circle[r]:not([r='0'])").nth(1).wait_for()
+    played = alone.get_by_role("slider", name="Time of the replay")
+    expect(played).to_have_attribute("aria-valuetext", re.compile(r"0:0[1-9]\. "))
+    assert len(asked) == 1, asked
+    alone.emulate_media(reduced_motion="reduce")
+    alone.reload()
+    expect(alone.get_by_role("button", name="Play again")).to_be_visible()
+    expect(alone.locator(".tb-replay .score")).to_contain_text("on the test rows")
+    alone.close()
+    page.get_by_role("button", name="Show the chart").click()
+    expect(page.locator(".plot[data-points]")).to_be_visible()
