@@ -281,7 +281,9 @@ def _row_tabs(page: ProjectPage, read: PipelineSpec | None, table: Dataset) -> N
     tabs = ["Rows", "One by one", "Label", "Add rows", "Columns"]
     if tab := NEXT_TAB.pop():
         st.session_state["example_tabs"] = tab
-    rows, single, labels, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
+    rows, single, labels, adding, columns = st.tabs(
+        tabs, key="example_tabs", on_change="rerun", bind="query-params"
+    )
     if single.open:
         with single:
             if read is not None:

@@ -284,7 +284,10 @@ from engine.search.result import (
     RunResult as RunResult,
 )
 from engine.search.judging.verdict import (
+    MIN_ROWS as MIN_ROWS,
+    WORSE_ROWS as WORSE_ROWS,
     Credit as Credit,
+    smallest_gain as smallest_gain,
     step_credit as step_credit,
 )
 from engine.search.judging.wording import runs_sentence as runs_sentence

@@ -23,14 +23,10 @@ GOALS: dict[Goal, str] = {
 
 
 def compare_models(page: ProjectPage) -> None:
-    """Show the models to compare and the goal, folded away until they are used; every change is saved."""
+    """Show the models to compare and the goal; every change is saved."""
     draft, run_model = page.draft, page.draft.model or ModelChoice()
-    title = "Compare models"
-    with st.expander(
-        f"{title} · {_summary(draft)}" if _used(draft) else title,
-        icon=":material/balance:",
-        expanded=_used(draft),
-        key="compare_models",
+    with ui.card(
+        "compare_models", f"Several models · {_summary(draft)}" if compares(draft) else "Several models"
     ):
         st.caption(
             "At the end the best prompt is answered by these models too, on the rows to choose by. At most half of the calls "
@@ -74,7 +70,8 @@ def compare_models(page: ProjectPage) -> None:
                 )
 
 
-def _used(draft: ProjectDraft) -> bool:
+def compares(draft: ProjectDraft) -> bool:
+    """Return whether a run of the draft compares models, or chooses by more than the score."""
     return bool(draft.models) or draft.objective != Objective()
 
 

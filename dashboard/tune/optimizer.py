@@ -127,7 +127,7 @@ def optimizer_cards(page: ProjectPage) -> None:
     if need != EVERYTHING:
         st.caption(NEEDS[need][1])
     if need == "weights":
-        st.caption("The recipe “Make a small model do this”, above, sets the first of them up step by step.")
+        st.caption("The recipe under “small model” sets the first of them up step by step.")
     options = STRUCTURE if need == "structure" else {}
     shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes) or o.name in options]
     # What is chosen and what is advised comes first, else the order of the registry; of all, one of each kind leads.

@@ -1,4 +1,4 @@
-"""Spending plans with their price for this data; everything else is under Expert."""
+"""Spending plans with their price for this data, and what they are likely to gain."""
 
 from __future__ import annotations
 
@@ -34,11 +34,17 @@ from dashboard.tune.small_model import OPTIMIZER as SMALL_MODEL
 if TYPE_CHECKING:
     from dashboard.services import Estimate
 
-ABOUT = {
-    "Quick": "A first look: is there something to gain?",
-    "Balanced": "Enough for most tasks.",
-    "Thorough": "For the last points, or rows that differ a lot.",
+ONE_STEP = {
+    "Quick": "Nine tenths of the gain or more in 12 of 16 benchmark tasks, half or more in the others.",
+    "Balanced": "Nearly all of the gain in all 16 benchmark tasks.",
+    "Thorough": "At most 2 points more than Balanced in the 16 benchmark tasks.",
 }
+SEVERAL_STEPS = {
+    "Quick": "30 to 80 % of the gain in three benchmark tasks of several steps.",
+    "Balanced": "Nine tenths of the gain, or all of it, in these three tasks.",
+    "Thorough": "Up to 4 points more than Balanced in these three tasks.",
+}
+"""Plan -> what it is likely to gain: `tests/benchmarks/README.md`, "More calls", with 250, 1,000 and 3,000 calls."""
 PRESET = "Balanced"
 SEARCHABLE = "Autotune"
 """The optimizer that uses what a larger budget buys: plans are its budgets."""
@@ -109,25 +115,27 @@ def what_is_missing(page: ProjectPage) -> bool:
 def plan_cards(page: ProjectPage, found: Sequence[SpendingPlan]) -> Callable[[Estimate | None], None]:
     """Show the plans; return what writes their prices into them when an estimate of the run is there."""
     places: list[tuple[SpendingPlan, DeltaGenerator]] = []
+    steps = page.draft.pipeline.steps if page.draft.pipeline else ()
+    likely = SEVERAL_STEPS if len(steps) > 1 else ONE_STEP
     with st.grid(3, min_column_width=200, key="plans") if found else st.empty():
         for plan in found:
             with ui.tile(f"plan_{plan.name}"):
                 with st.container(gap="xxsmall", key=f"plan_text_{plan.name}"):
                     st.markdown(f"**{plan.name}**")
-                    st.caption(ABOUT[plan.name])
                     places.append((plan, st.empty()))
+                    st.caption(likely[plan.name])
                 choose = ui.callback(_choose, page.id, plan)
                 ui.chosen_or_button(plan.chosen(page.draft), f"set_plan_{plan.name}", choose)
     if found:
         st.caption(UP_TO)
     name = page.draft.optimizer.name if page.draft.optimizer else ""
     if name == SMALL_MODEL:
-        st.caption(":material/model_training: A small model is trained, as set below.")
+        st.caption(":material/model_training: A small model is trained, as set under “small model”, below.")
     elif name and not any(p.chosen(page.draft) for p in found):
         title = next((o.title for o in OPTIMIZERS if o.name == name), name)
         advised, why = advised_optimizer(page.draft, rows_to_use(page.draft))
         reason = f" {why}" if name == advised and not found else ""
-        words = f"Chosen: {title}.{reason} Change it and its limits under Expert, below."
+        words = f"Chosen: {title}.{reason} Change it and its limits under “all optimizers”, below."
         st.caption(ui.mark("tune", words, "gray"))
     return partial(_write_prices, places)
 
@@ -137,7 +145,10 @@ def _write_prices(places: list[tuple[SpendingPlan, DeltaGenerator]], expected: E
         place.markdown(f"up to {escape_markdown(_most(plan, expected))}")
 
 
-UP_TO = "Limits are hard: not one call more is made. The search stops by itself when nothing is to be gained."
+UP_TO = (
+    "Limits are hard: not one call more is made. The search stops by itself when nothing is to be gained. The benchmarks "
+    "are of a stand-in model that can be taught."
+)
 
 
 def _most(plan: SpendingPlan, expected: Estimate | None) -> str:

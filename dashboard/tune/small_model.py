@@ -93,12 +93,15 @@ def student_of(trainer: str, base: str, address: str, key_env: str) -> ModelChoi
     return ModelChoice(name=plain, base_url=address or None, key_env=key_env or None)
 
 
+def trains(draft: ProjectDraft) -> bool:
+    """Return whether a run of the draft trains a small model."""
+    return draft.optimizer is not None and draft.optimizer.name == OPTIMIZER
+
+
 def small_model(page: ProjectPage) -> None:
-    """Show the recipe, folded away until it is used."""
-    chosen = page.draft.optimizer is not None and page.draft.optimizer.name == OPTIMIZER
-    with st.expander(
-        "Make a small model do this", icon=":material/model_training:", expanded=chosen, key="small_model"
-    ):
+    """Show the recipe."""
+    chosen = trains(page.draft)
+    with ui.card("small_model", "Make a small model do this"):
         st.caption(
             "A large model answers your rows. A small one learns from the right answers, and then does the work at a fraction "
             "of the price. At the end it is tested against the large one and against itself before.",
@@ -109,7 +112,7 @@ def small_model(page: ProjectPage) -> None:
         with ui.row("small_model_use"):
             if applied:
                 st.badge("Chosen", icon=":material/check:", color="green")
-                st.caption("What it takes is on the side; start it there.")
+                st.caption("What it takes is next to the Start button.")
             elif (
                 ui.checked_button(
                     "Use these settings",
@@ -126,7 +129,7 @@ def small_model(page: ProjectPage) -> None:
 def _form(page: ProjectPage) -> tuple[Recipe | None, str]:
     """Draw the settings; return them, or what is missing."""
     draft = page.draft
-    mine = draft.optimizer is not None and draft.optimizer.name == OPTIMIZER
+    mine = trains(draft)
     given: JsonObject = dict(draft.optimizer.options) if mine and draft.optimizer else {}
     trainer = _trainer(page, given)
     left, right = st.columns(2, gap="medium")

@@ -1,4 +1,4 @@
-"""The side of the Tune page: the start with its estimate, the models, the feedback it uses, and what it compares with."""
+"""The start with its estimate, the models, the feedback it uses, and what it compares with."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tab_conflict import guarded_update, widget_key
 from dashboard.services import (
+    Budget,
     EngineError,
     Feedback,
     FeedbackRow,
@@ -212,16 +213,30 @@ def _feedback_row(page: ProjectPage, dataset: str, one: FeedbackRow, number: int
         ui.icon_button("close", "Delete this feedback.", f"forget_{key}", on_click=forget)
 
 
+ABOUT = "  \n".join(
+    (
+        explain("estimate"),
+        f"**Calls**: {explain('call', 'Here: all of a run, the final test included.')}",
+        f"**Tokens**: {explain('token')}",
+        "**Money**: at list prices. Not known: the price of this model is not in the table.",
+        "**Time**: a rough figure, it depends on how fast the model answers.",
+    )
+)
+
+
 def start_card(page: ProjectPage, *, planned: bool) -> Estimate | None:
     """Show what the run will take, and start it; return the estimate where there is one.
 
     With a plan that the user chose as it is (`planned`) no word is said on what more calls would do.
     """
-    with ui.card("start_card", "What this will take", explain("estimate")):
+    with ui.card("start_card", "What this will take", ABOUT):
         spec, forecast, reason = _ready(page)
         if forecast is not None:
             _figures(forecast)
             _training(forecast)
+            if spec is not None and spec.budget != Budget():
+                with st.container(key="start_limits"):
+                    st.caption(f"Ends at {escape_markdown(spec.budget.words)} at the latest.")
             if spec is not None and (note := no_gain_by_ray(spec)):
                 st.caption(ui.mark("hub", note))
             if forecast.cut and not planned:
@@ -241,7 +256,8 @@ def start_card(page: ProjectPage, *, planned: bool) -> Estimate | None:
             with st.container(key="why_not"):
                 st.markdown(ui.mark("pending", reason))
         else:
-            st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
+            with st.container(key="start_note"):
+                st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
             if going := sum(run.goes_on for run in reading.runs(page.id)):
                 others = f"{counted(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
                 st.caption(
@@ -282,28 +298,16 @@ def _ready(page: ProjectPage) -> tuple[RunSpec | None, Estimate | None, str]:
 def _figures(found: Estimate) -> None:
     usd = found.usd
     money = _span(usd, dollars) if usd and usd.high else price(None if usd is None else 0.0)
-    cells = (
-        (
-            "Calls",
-            _span(found.calls, lambda calls: f"{calls:,.0f}"),
-            explain("call", "Here: all of a run's, the final test included."),
-        ),
-        ("Tokens", _span(found.tokens, short), explain("token")),
-        (
-            "Money",
-            money,
-            "At list prices. Not known: the price of this model is not in the table.",
-        ),
-        (
-            "Time",
-            _span(found.seconds, lambda s: "under 1 s" if s < 0.95 else duration(s)),
-            "A rough figure: it depends on how fast the model answers.",
-        ),
-    )
+    cells = {
+        "Calls": _span(found.calls, lambda calls: f"{calls:,.0f}"),
+        "Tokens": _span(found.tokens, short),
+        "Money": money,
+        "Time": _span(found.seconds, lambda s: "under 1 s" if s < 0.95 else duration(s)),
+    }
     with st.grid(2, min_column_width=95, key="estimate"):
-        for name, text, what in cells:
+        for name, text in cells.items():
             with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
-                st.caption(name, help=what)
+                st.caption(name)
                 st.markdown(f"**{escape_markdown(text)}**")
 
 

@@ -73,11 +73,22 @@ def paired_interval(differences: Sequence[float], *, binary: bool) -> tuple[floa
     >>> [round(x, 2) for x in paired_interval([1.0] * 30 + [0.0] * 30, binary=True)]
     [0.36, 0.61]
     """
-    n = len(differences) + 2
-    mean = sum(differences) / n
+    return interval_of_sums(
+        len(differences), sum(differences), sum(d * d for d in differences), binary=binary
+    )
+
+
+def interval_of_sums(rows: int, total: float, squares: float, *, binary: bool) -> tuple[float, float]:
+    """Return the interval of `paired_interval` from the number of differences, their sum and the sum of their squares.
+
+    >>> interval_of_sums(60, 30.0, 30.0, binary=True) == paired_interval([1.0] * 30 + [0.0] * 30, binary=True)
+    True
+    """
+    n = rows + 2
+    mean = total / n
     # The four half observations add 0 to the sum and 1 to the sum of squares.
-    variance = max(0.0, (sum(d * d for d in differences) + 1) / n - mean * mean)
-    quantile = _NORMAL if binary else student_quantile(_UPPER, max(1, len(differences) - 1))
+    variance = max(0.0, (squares + 1) / n - mean * mean)
+    quantile = _NORMAL if binary else student_quantile(_UPPER, max(1, rows - 1))
     half = quantile * math.sqrt(variance / n)
     return max(-1.0, mean - half), min(1.0, mean + half)
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import bring_rows, empty_project, press, settled, shoot, to_page
+from support.pages.browser_frame import bring_rows, empty_project, other_way, press, settled, shoot, to_page
 
 from engine.dataset.reading import LARGEST_FILE
 
@@ -64,7 +64,7 @@ def test_an_unseen_table_in_the_box_is_reviewed_and_becomes_a_tuned_task(new_pag
     press(page, "looks_right")
     expect(page.locator(".st-key-plan_Balanced")).to_contain_text("Chosen")
     shoot(page, "own_plans")
-    page.locator(".st-key-expert summary").first.click()
+    other_way(page, "all optimizers")
     needs = page.locator("[class*=st-key-optimizer_need_]")
     needs.get_by_text("The model itself").click()
     expect(page.locator(".st-key-optimizer_body_BootstrapFinetune")).to_contain_text("teacher")

@@ -31,6 +31,8 @@ def _rows(*rows: int) -> dict[str, Any]:
     return {"history_table": {"selection": {"rows": list(rows), "columns": [], "cells": []}}}
 
 
+PROJECT = "2734f8b479ed"
+"""Id of the project in the frozen store."""
 LONGEST_CODE = 12
 """Lines of a piece of code that are written out: exports are compared elsewhere."""
 
@@ -50,7 +52,9 @@ PAGES: Mapping[str, Visit] = {
     "task-second-step": Visit("task", {"step": "2"}),
     **{f"examples-{name}": Visit("examples", session=tab) for name, tab in _tabs("example_tabs")},
     "metric": Visit("metric"),
-    "tune": Visit("tune"),
+    "tune": Visit(
+        "tune", session={f"other_ways_{PROJECT}": ["small model", "several models", "all optimizers"]}
+    ),
     "run": Visit("run"),
     "results-of-the-second-run": Visit("results", {"run": "Random search"}),
     **{f"results-{name}": Visit("results", session=tab) for name, tab in _tabs("results_tab")},

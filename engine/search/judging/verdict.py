@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from engine.basics.statistics import paired_interval
+from engine.basics.statistics import interval_of_sums, paired_interval
 from engine.basics.text import PrintedChange, in_percent, in_points, printed_change
 from engine.records import Candidate, Evaluation
 from engine.search.judging.wording import verdict_sentence
@@ -56,6 +58,44 @@ def _kind(n: int, low: float, high: float, printed: PrintedChange) -> VerdictKin
     if printed.high < 0:
         return "worse"
     return "not_enough" if (high - low) / 2 > MAX_HALF_WIDTH else "too_close"
+
+
+WORSE_ROWS = 0.05
+"""Share of test rows that are taken to get worse, before a run has shown it. The nine samples lost 0 to 7 % of theirs, 3 % on average."""
+SHOWN = 0.8
+"""Share of the tests in which a gain of `smallest_gain` is called better: the usual power of a planned test (Cohen 1988)."""
+
+
+def smallest_gain(rows: int, worse: float = WORSE_ROWS) -> float | None:
+    """Return the smallest gain, 0 to 1, that a final test calls better in four of five cases; None where none can be.
+
+    A gain g of right answers comes from a share of g + `worse` rows that get better and of `worse` rows that get worse. The
+    test's mean difference then varies by a standard error of sqrt((g + 2 * worse - g * g) / rows). It shows where the lower
+    end of the verdict's own interval, at a mean lower by as many standard errors as four of five tests reach, is still
+    printed above zero (normal approximation of the power; for the test of paired right and wrong answers Connor 1987,
+    Biometrics 43: 207-211). Scores with grades in between vary less: there it is on the safe side.
+
+    >>> [round(100 * (smallest_gain(rows) or 0)) for rows in (36, 120)], smallest_gain(MIN_ROWS - 1)
+    ([27, 12], None)
+    """
+    reach = NormalDist().inv_cdf(SHOWN)
+
+    def shows(gain: float) -> bool:
+        changed = gain + 2 * worse
+        low, _ = interval_of_sums(rows, rows * gain, rows * changed, binary=True)
+        return low - reach * math.sqrt(max(0.0, changed - gain * gain) / rows) > _PRINTED
+
+    low, high = 0.0, 1 - 2 * worse
+    if rows < MIN_ROWS or not shows(high):
+        return None
+    while high - low > 0.0005:
+        middle = (low + high) / 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return high
+
+
+# The lower end of an interval that is printed as a whole point above zero.
+_PRINTED = 0.005
 
 
 Scores = Mapping[int, float]

@@ -41,7 +41,7 @@ def test_models_are_compared_and_the_program_moves_to_another(
     page = new_page(f"tune?project={project}", height=1900)
     pick(page, "What counts", "The cheapest that is nearly as good")
     fill(page, "Points it may score lower", "2")
-    expect(page.locator(".st-key-compare_models summary")).to_contain_text(
+    expect(page.locator(".st-key-compare_models")).to_contain_text(
         "openai/middle and openai/small · cheapest within 2 points"
     )
     shoot(page, "tune_compare_models")
@@ -60,7 +60,7 @@ def test_models_are_compared_and_the_program_moves_to_another(
     press(page, "move_model_go")
     press(page, "again_yes")
     expect(page.locator(".st-key-start_card")).to_be_visible()
-    expect(page.locator(".st-key-compare_models summary")).not_to_contain_text("cheapest")
+    expect(page.get_by_text("cheapest within")).to_have_count(0)
     press(page, "start_run")
     expect(page.locator(".st-key-page_line")).to_contain_text("Finished")
     with Store.open(server.home, read_only=True) as store:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import fill, pick, press, settled, shoot
+from support.pages.browser_frame import fill, other_way, pick, press, shoot
 from support.run_setup import PIPELINE, add_data, csv_bytes
 from support.servers.fine_tuning_server import FineTuningServer
 from support.servers.shelves import learned, untrained
@@ -39,8 +39,7 @@ def test_a_small_model_is_made_and_set_against_the_large_one(
     new_page: Callable[..., Page], project: str, trainer: FineTuningServer
 ) -> None:
     page = new_page(f"tune?project={project}", height=1900)
-    page.get_by_text("Make a small model do this").click()
-    settled(page)
+    other_way(page, "small model")
     pick(page, "Where is it trained?", "At a provider")
     pick(page, "Teacher, the large model", "large-teacher")
     fill(page, "Base model", "small-base")

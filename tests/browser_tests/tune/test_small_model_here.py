@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import fill, pick, press, settled, shoot, to_page
+from support.pages.browser_frame import fill, other_way, pick, press, settled, shoot, to_page
 from support.run_setup import add_data
 from support.servers.openai_server import OpenAIServer
 from support.training import tiny_model
@@ -136,15 +136,13 @@ def figures(page: Page) -> list[dict[str, Any]]:
 
 def set_up(page: Page, base: Path) -> None:
     """Fill in the recipe, and let the model learn as quickly as something this small has to."""
-    page.get_by_text("Make a small model do this").click()
-    settled(page)
+    other_way(page, "small model")
     pick(page, "Teacher, the large model", "large-teacher")
     fill(page, "Base model", str(base))
     fill(page, "At most, in minutes", "10")
     press(page, "use_small_model")
     settled(page)
-    page.get_by_text("Expert: every way of tuning").click()
-    settled(page)
+    other_way(page, "all optimizers")
     page.get_by_text("More options", exact=True).click()
     settled(page)
     fill(page, "Epochs", "8")

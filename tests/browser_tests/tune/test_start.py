@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot
+from support.pages.browser_frame import other_way, press, settled, shoot
 
 from dashboard.state import launching
 from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named
+from engine.search.budget import Budget
 from engine.store.store import Store
 
 CARDS = ("Quick", "Balanced", "Thorough")
@@ -48,9 +49,8 @@ def card(page: Page, name: str) -> None:
 
 
 def fold(page: Page) -> None:
-    """Open the Expert part, or close it."""
-    page.locator(".st-key-expert summary").first.click()
-    settled(page)
+    """Open the part with the limits, or close it."""
+    other_way(page, "all optimizers")
 
 
 def field(page: Page, limit: str) -> Any:
@@ -65,11 +65,17 @@ def fill(page: Page, limit: str, text: str) -> None:
 
 def shown(page: Page) -> dict[str, Any]:
     """What the page shows of what its button starts: the limits, the plan, the estimate."""
-    limits = {name: field(page, name).input_value().replace(",", "") for name in LIMITS}
-    numbers = {name: float(text) if text else None for name, text in limits.items()}
     chosen = [name for name in CARDS if "Chosen" in page.locator(f".st-key-plan_{name}").inner_text()]
+    words = page.locator(".st-key-start_limits").inner_text()
+    closed = not page.locator(".st-key-expert").count()
+    if closed:
+        fold(page)
+    limits = {name: field(page, name).input_value().replace(",", "") for name in LIMITS}
+    if closed:
+        fold(page)
+    numbers = {name: float(text) if text else None for name, text in limits.items()}
     calls = page.locator(".st-key-estimate_calls strong").inner_text()
-    return {"limits": numbers, "plan": chosen, "calls": calls.replace(",", "")}
+    return {"limits": numbers, "words": words, "plan": chosen, "calls": calls.replace(",", "")}
 
 
 def start(page: Page, project: str) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def start(page: Page, project: str) -> dict[str, Any]:
     low, high = (run.estimate["calls"][end] for end in ("low", "high"))
     return {
         "limits": {**budget, "seconds": minutes},
+        "words": f"Ends at {Budget(**budget).words} at the latest.",
         "optimizer": run.spec["optimizer"],
         "calls": f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}",
     }
@@ -100,6 +107,7 @@ def started_as_shown(page: Page, project: str) -> dict[str, Any]:
     seen = shown(page)
     run = start(page, project)
     assert run["limits"] == seen["limits"]
+    assert run["words"] == seen["words"]
     assert run["calls"] == seen["calls"]
     if seen["plan"]:
         assert run["optimizer"]["name"] == "Autotune"

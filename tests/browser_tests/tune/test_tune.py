@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import pick, press, settled, shoot, still, within
+from support.pages.browser_frame import other_way, pick, press, settled, shoot, still, within
 from support.servers.openai_server import OpenAIServer, default_answer
 
 from dashboard.state import launching
@@ -53,7 +53,7 @@ def page(new_page: Callable[..., Page], project: str) -> Page:
     # So high that nothing has to be scrolled to: a list that is open closes when its page is scrolled.
     page = new_page(f"tune?project={project}", height=1900)
     settled(page)
-    page.locator(".st-key-expert summary").first.click()
+    other_way(page, "all optimizers")
     return page
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.pages.page_frame import open_page, said, stored_draft
+from support.pages.page_frame import open_page, open_tune, said, stored_draft
 from support.run_setup import PIPELINE, add_data, add_run, csv_bytes, server_model
 from support.servers.openai_server import OpenAIServer
 
@@ -51,7 +51,7 @@ def test_a_base_model_that_is_not_there_is_said_in_the_recipe_with_the_near_ones
     (home / "bases" / "qwen-small").mkdir(parents=True)
     (home / "bases" / "qwen-small" / "config.json").write_text("{}")
     project = drafts.project_from_sample(SAMPLES[0])
-    app = open_page("tune", project=project)
+    app = open_tune(project, "small model")
     app.text_input(key=f"small_base_{project}_local").set_value(str(home / "bases" / "qwen-smal")).run()
     app.button(key="use_small_model").click().run()
     shown = said(app).replace("\\", "")
@@ -62,7 +62,7 @@ def test_a_base_model_that_is_not_there_is_said_in_the_recipe_with_the_near_ones
 
 def test_a_missing_extra_is_said_before_the_start(home):
     project = drafts.project_from_sample(SAMPLES[0])
-    app = open_page("tune", project=project)
+    app = open_tune(project, "small model")
     app.text_input(key=f"small_base_{project}_local").set_value("Qwen/Qwen3-0.6B").run()
     app.button(key="use_small_model").click().run()
     start = app.button(key="start_run")

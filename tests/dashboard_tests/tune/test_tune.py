@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.pages.page_frame import open_page, said
+from support.pages.page_frame import open_tune as start
 from support.pages.page_frame import stored_draft as draft
 from support.results import result_of
 
@@ -24,10 +25,6 @@ from engine.search.judging.objective import Objective
 from engine.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("home")
-
-
-def start(project):
-    return open_page("tune", project=project)
 
 
 def test_the_models_of_a_run_are_chosen_apart(project):
@@ -52,7 +49,7 @@ def test_models_to_compare_are_chosen_or_typed_and_the_estimate_covers_them(proj
     known = ModelChoice(name="ollama/llama3.2")
     drafts.add_model(known)
     drafts.update(project, model=LOCAL, budget=Budget(calls=2000), optimizer=Named(name="LabeledFewShot"))
-    app = start(project)
+    app = start(project, "several models")
     before = reading.estimate(draft(project).to_run(reading.datasets()[0].hash)).calls.typical
     picker = app.multiselect(key=f"compare_models_{project}")
     assert "openai/large at 127.0.0.1:9" not in picker.options, "it is compared anyway"
@@ -65,7 +62,7 @@ def test_models_to_compare_are_chosen_or_typed_and_the_estimate_covers_them(proj
     assert not app.button(key="start_run").disabled
     app = start(project)
     assert app.multiselect(key=f"compare_models_{project}").value == list(draft(project).models)
-    assert any("ollama/llama3.2 and openai/small · front" in e.label.replace("\\", "") for e in app.expander)
+    assert "ollama/llama3.2 and openai/small · front" in said(app)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +83,7 @@ def test_what_cannot_be_compared_is_one_sentence_before_the_start(
 ):
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
     drafts.update(project, model=LOCAL, optimizer=Named(name="LabeledFewShot"), budget=Budget(calls=2000))
-    app = start(project)
+    app = start(project, "several models")
     app.multiselect(key=f"compare_models_{project}").set_value(models).run()
     app.selectbox(key=f"objective_goal_{project}").set_value(objective).run()
     assert words in said(app)
@@ -95,7 +92,7 @@ def test_what_cannot_be_compared_is_one_sentence_before_the_start(
 
 def test_a_model_without_a_price_is_not_refused_where_the_price_decides_nothing(project):
     drafts.update(project, model=LOCAL, optimizer=Named(name="LabeledFewShot"), budget=Budget(calls=2000))
-    app = start(project)
+    app = start(project, "several models")
     app.selectbox(key=f"objective_goal_{project}").set_value("fastest").run()
     app.number_input(key=f"objective_within_{project}").set_value(3.0).run()
     assert draft(project).objective == Objective(goal="fastest", within=3.0)
@@ -114,12 +111,14 @@ def test_steps_that_ask_another_model_are_named_and_need_its_key(project):
 def test_a_way_of_tuning_that_is_no_plan_is_named_and_the_experts_part_stays_closed(project):
     drafts.update(project, optimizer=Named(name="LabeledFewShot"))
     app = start(project)
-    assert "Chosen: Show labelled rows as examples. Change it and its limits under Expert" in said(app)
-    assert not next(e for e in app.expander if e.label.startswith("Expert")).proto.expanded
+    assert "Chosen: Show labelled rows as examples. Change it and its limits under “all optimizers”" in said(
+        app
+    )
+    assert not [b for b in app.button if str(b.key).startswith("choose_")]
 
 
 def test_every_need_is_answered(project):
-    app = start(project)
+    app = start(project, "all optimizers")
     (needs,) = [g for g in app.get("button_group") if str(g.key).startswith("optimizer_need_")]
     shown = {}
     for need in ("wording", "examples", "both", "structure", "weights"):
@@ -140,7 +139,7 @@ def test_every_need_is_answered(project):
 
 
 def test_a_sentence_and_a_part_are_frozen(project):
-    app = start(project)
+    app = start(project, "all optimizers")
     box = next(c for c in app.checkbox if str(c.key).startswith("freeze_"))
     box.check().run()
     (one,) = draft(project).frozen
@@ -154,7 +153,7 @@ def test_a_sentence_and_a_part_are_frozen(project):
 
 def test_what_is_frozen_and_gone_is_said_and_forgotten(project):
     drafts.update(project, frozen=(Freeze(step="nowhere", part="step"),))
-    app = start(project)
+    app = start(project, "all optimizers")
     assert app.button(key="start_run").disabled
     app.button(key="forget_frozen").click().run()
     assert draft(project).frozen == ()
@@ -208,7 +207,7 @@ def test_the_page_says_whether_scores_will_be_comparable(project, home):
 
 
 def test_advice_says_why_in_the_open(project):
-    assert "suits your rows" in said(start(project))
+    assert "suits your rows" in said(start(project, "all optimizers"))
 
 
 def test_a_large_store_opens_at_once(project):
@@ -228,7 +227,7 @@ def test_a_large_store_opens_at_once(project):
 
 
 def test_of_all_ways_of_tuning_a_few_are_in_sight_with_the_advised_one_first(project):
-    app = start(project)
+    app = start(project, "all optimizers")
     (needs,) = [g for g in app.get("button_group") if str(g.key).startswith("optimizer_need_")]
     app.session_state[needs.key] = "all"
     app.run()
@@ -245,10 +244,9 @@ def test_of_all_ways_of_tuning_a_few_are_in_sight_with_the_advised_one_first(pro
 
 def test_a_project_without_a_way_of_tuning_gets_the_plan_in_the_middle(project):
     drafts.update(project, optimizer=None, budget=Budget(usd=1.0))
-    app = start(project)
+    app = start(project, "all optimizers")
     assert draft(project).optimizer == Named(name="Autotune")
     assert draft(project).budget == Budget(calls=950, usd=1.0)  # a plan is a number of calls, and no more
-    assert not next(e for e in app.expander if e.label.startswith("Expert")).proto.expanded
     assert [b.disabled for b in app.button if b.key == "start_run"] == [False]
     app.button(key="set_plan_Thorough").click().run()
     assert draft(project).budget == Budget(calls=2100, usd=1.0)
@@ -275,7 +273,7 @@ def test_the_recipe_for_a_small_model_writes_an_ordinary_draft(project, monkeypa
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     large = ModelChoice(name="openai/gpt-5-mini")
     drafts.add_model(large)
-    app = start(project)
+    app = start(project, "small model")
     app.selectbox(key=f"small_trainer_{project}").set_value("openai").run()
     app.selectbox(key=f"small_teacher_{project}").set_value(large).run()
     app.button(key="use_small_model").click().run()
@@ -312,7 +310,7 @@ def test_a_tuned_prompt_can_teach_with_the_model_it_was_tuned_with(project):
         run = store.runs.create(project, run_spec.model_dump(mode="json"), "A good run")
         store.trials.add_candidate(run, prompt)
         store.runs.save_result(run, result_of(prompt.id, seed.id))
-    app = start(project)
+    app = start(project, "small model")
     app.selectbox(key=f"small_teacher_prompt_{project}").set_value(f"run {run}").run()
     assert app.selectbox(key=f"small_teacher_{project}").value == large
     app.toggle(key=f"small_unlabelled_{project}").set_value(False).run()
@@ -323,23 +321,23 @@ def test_a_tuned_prompt_can_teach_with_the_model_it_was_tuned_with(project):
     assert (found.teacher_model, found.teacher_prompt.prompt.id) == (large, prompt.id)
     assert found.teacher_prompt.title == "The prompt of “A good run”"
     assert found.optimizer.options["unlabelled"] is False
-    assert "What it takes is on the side" in said(app)
+    assert "What it takes is next to the Start button" in said(app)
     app.selectbox(key=f"small_teacher_prompt_{project}").set_value("").run()
     app.button(key="use_small_model").click().run()
     assert draft(project).teacher_prompt is None
 
 
 def test_the_recipe_says_what_becomes_of_rows_without_an_answer(project):
-    assert "Your metric needs the right answer" in said(start(project))
+    assert "Your metric needs the right answer" in said(start(project, "small model"))
     drafts.update(project, metric=Named(name="Rubric", options={"judge": "openai/gpt-5-mini"}))
-    shown = said(start(project))
+    shown = said(start(project, "small model"))
     assert "those that your metric finds good are learned" in shown
 
 
 def test_the_recipe_stores_no_password_or_key_and_keeps_small_limits(project, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     drafts.update(project, budget=Budget(usd=0.01, seconds=3))
-    app = start(project)
+    app = start(project, "small model")
     assert not app.exception
     app.selectbox(key=f"small_trainer_{project}").set_value("openai").run()
     app.text_input(key=f"small_base_{project}_openai").set_value("tiny").run()

@@ -1,5 +1,6 @@
 """The verdict: intervals that hold, and one sentence for each case."""
 
+import random
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.records import Evaluation, Outcome
-from engine.search.judging.verdict import MIN_ROWS, verdict
+from engine.search.judging.verdict import MIN_ROWS, SHOWN, WORSE_ROWS, smallest_gain, verdict
 
 
 def evaluation(name, scores, errors=()):
@@ -127,3 +128,34 @@ def test_a_gain_whose_interval_prints_as_beginning_at_0_is_not_called_sure():
     assert 0 < v.low < 0.005, "the interval itself begins above 0"
     assert v.kind not in ("better", "worse")
     assert "(95 % interval 0 to 52, 40 rows)" in v.sentence
+
+
+def share_called_better(rows, gain, worse, tests=300):
+    """Return in which share of drawn tests the verdict is that a true gain is one."""
+    rng = random.Random(rows)
+    won, lost = gain + worse, worse
+    better = 0
+    for _ in range(tests):
+        pairs = rng.choices([(0, 1), (1, 0), (1, 1)], [won, lost, 1 - won - lost], k=rows)
+        before, after = zip(*pairs, strict=True)
+        better += verdict(evaluation("a", before), evaluation("b", after)).kind == "better"
+    return better / tests
+
+
+@pytest.mark.parametrize("rows", [12, 36, 120])
+@pytest.mark.parametrize("worse", [0.02, WORSE_ROWS, 0.1])
+def test_the_smallest_gain_that_shows_is_called_better_as_often_as_promised_and_half_of_it_is_not(
+    rows, worse
+):
+    gain = smallest_gain(rows, worse)
+    assert share_called_better(rows, gain, worse) == pytest.approx(SHOWN, abs=0.1)
+    assert share_called_better(rows, gain / 2, worse) < 0.5
+    assert share_called_better(rows, 0.0, worse) < 0.05
+
+
+def test_more_rows_show_smaller_gains_and_too_few_show_none():
+    gains = [smallest_gain(rows) for rows in range(MIN_ROWS, 400)]
+    assert gains == sorted(gains, reverse=True)
+    assert smallest_gain(36, 0.02) < smallest_gain(36, 0.1)
+    assert smallest_gain(MIN_ROWS - 1) is None
+    assert smallest_gain(MIN_ROWS, 0.3) is None

@@ -135,6 +135,12 @@ def to_page(page: Page, name: str) -> None:
     settled(page)
 
 
+def other_way(page: Page, name: str) -> None:
+    """Open one of the other ways of the Tune page, or close it."""
+    page.locator(".st-key-other_ways").get_by_text(name, exact=True).click()
+    settled(page)
+
+
 def press(page: Page, key: str) -> None:
     """Press the button with this key. (Streamlit draws a button that has a tooltip twice.)"""
     page.locator(f".st-key-{key} button").first.click()

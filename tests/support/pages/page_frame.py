@@ -30,6 +30,15 @@ def open_page(page: str = "home", *, user: Mapping[str, str] | None = None, **pa
     return app
 
 
+def open_tune(project: str, *ways: str) -> AppTest:
+    """Open the Tune page of a project, and some of its other ways by name."""
+    app = open_page("tune", project=project)
+    if ways:
+        (line,) = [g for g in app.get("button_group") if str(g.key).startswith("other_ways_")]
+        line.set_value(list(ways)).run()
+    return app
+
+
 def said(app: AppTest) -> str:
     """Everything a page says in words, without the marks that keep it from being read as Markdown."""
     kinds = (app.title, app.markdown, app.caption, app.text, app.code, app.success, app.info, app.warning)
