@@ -152,7 +152,7 @@ class PromptFigures:
 
     @property
     def flattered(self) -> float | None:
-        """How many points the score on the rows to choose by is above that on the test rows; None where one is not known.
+        """Points by which the score on the rows to choose by is above that on the test rows; None where one is not known.
 
         >>> PromptFigures(validation=0.86, test=0.8).flattered
         6.0
