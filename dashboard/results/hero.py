@@ -12,26 +12,25 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.runs import finish_test, present_button
 from dashboard.components.take_away import copy_button, share_link
-from dashboard.results.candidate_charts import as_good, variants
+from dashboard.results.charts import weighed
+from dashboard.results.compare import take_candidate
 from dashboard.services import (
     VERDICT_TITLES,
     JsonObject,
     RunResult,
     RunRow,
+    as_good,
     change_in_percent,
     compared_scores,
-    data_home,
     recommended,
     result_sentences,
     row_figures,
     run_report,
     short,
     signed,
-    whole_trials,
 )
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
-from dashboard.state.writing import writing
 from dashboard.text import escape_markdown
 
 PROMPT_HEIGHT = 330
@@ -115,32 +114,25 @@ def _offer(run: RunRow, offer: Offer, advice: str) -> None:
                 st.markdown(offer.why)
             else:
                 st.markdown(f"**{offer.title}** · {offer.why} :gray[{escape_markdown(offer.facts, 200)}]")
-        take = ui.callback(_take, run.id, offer.candidate)
+        take = ui.callback(take_candidate, run.id, offer.candidate)
         look: JsonObject = {"label": "Take it", "type": "primary"} if advice else {}
         ui.chosen_or_button(offer.candidate == run.taken, f"take_{offer.candidate}", take, **look)
-
-
-def _take(run_id: str, candidate: str) -> None:
-    from dashboard.services import take_prompt
-
-    with ui.problem_kept(f"take_refused_{run_id}"), writing(f"took {candidate}", run_id) as store:
-        take_prompt(data_home(), store, run_id, candidate)
 
 
 def _offers(run: RunRow, result: RunResult) -> list[Offer]:
     """Return the best prompt, one as good and cheaper where there is one, and the start; one alone is no choice."""
     best, start, static = result.best_candidate, result.seed_candidate, result.static
     entries = {c.id: c for c in candidates.index(run)}
-    tokens = candidates.row_tokens(run)
-    tried = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
+    uses = candidates.row_use(run)
+    every, unit = weighed(run)
     wanted = []
     if best != start:
         title = "The search's choice" if static else "The best prompt"
         wanted.append((best, title, candidates.why_best(result)))
-    if (cheap := as_good(tried)) is not None and cheap.number:
-        fewer = -change_in_percent(next(v.tokens for v in tried if v.best), cheap.tokens)
-        why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
-        wanted.append((candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why))
+    if (cheap := as_good(every, best)) is not None and cheap.number:
+        fewer = -change_in_percent(next(p.use for p in every if p.candidate == best), cheap.use)
+        why = f"As good on the rows to choose by, {fewer} % {unit.less}."
+        wanted.append((cheap.candidate, f"Prompt {cheap.number}", why))
     if static:
         why = "Sends every input with the same examples: nothing is looked up."
         if against := static.validation_against_best:
@@ -164,7 +156,7 @@ def _offers(run: RunRow, result: RunResult) -> list[Offer]:
     offers: dict[str, Offer] = {}
     for candidate, title, why in wanted:
         if candidate in entries:
-            a_row = tested.get(candidate) or tokens.get(candidate)
+            a_row = tested.get(candidate) or (uses[candidate].tokens if candidate in uses else None)
             used = [] if a_row is None else [f"{short(a_row)} tokens a row"]
             facts = " · ".join([score_words(entries[candidate]), *used])
             offers.setdefault(candidate, Offer(candidate, title, why, facts))
