@@ -48,6 +48,7 @@ def run_table(
         "Marks and note": st.column_config.TextColumn(width=125, help=marks),
         **before_and_after(),
         "Gain": gain_column(explain("gain"), 70),
+        "Flattered by": gain_column(explain("practice score", "Here: its points above the test score."), 90),
         "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm", width=105),
         "Calls": st.column_config.NumberColumn(format="localized", width="small", help=explain("call")),
         "Optimizer": st.column_config.TextColumn("Way of tuning", help=explain("way of tuning")),

@@ -13,15 +13,17 @@ from typing import NamedTuple
 from dashboard.services import (
     CandidateRow,
     JsonObject,
+    PricedPrompt,
+    RowUse,
     TrialRow,
-    change_in_percent,
-    counted,
+    Unit,
+    answering_models,
     in_percent,
+    listed,
     percent,
-    points_gained,
     unbeaten,
 )
-from dashboard.text import prompt_name, upper_first
+from dashboard.text import model_name, prompt_name
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300
@@ -54,16 +56,6 @@ class Node(NamedTuple):
     row: CandidateRow
     depth: int
     place: float
-
-
-class Variant(NamedTuple):
-    """One candidate by what it costs and how good it is. `beaten`: another is at least as good and cheaper."""
-
-    number: int
-    score: float
-    tokens: float
-    beaten: bool
-    best: bool
 
 
 def matrix(
@@ -105,13 +97,22 @@ def family(candidates: Sequence[CandidateRow], best_id: str) -> list[CandidateRo
     return [c for c in candidates if c.id in drawn]
 
 
-def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:
-    """Return the variants that a chart can show: all that none beats, and of the others the best."""
+def beaten(found: Sequence[PricedPrompt]) -> set[str]:
+    """Return the ids of the prompts that another one beats: at least as good and cheaper."""
+    # Each point once: thousands of prompts may have the same score and length.
+    points = list(dict.fromkeys((p.score, -p.use) for p in found))
+    front = {points[place] for place in unbeaten(points)}
+    return {p.candidate for p in found if (p.score, -p.use) not in front}
+
+
+def fewer(found: Sequence[PricedPrompt], best_id: str) -> list[PricedPrompt]:
+    """Return the prompts that a chart can show: all that none beats, and of the others the best."""
     if len(found) <= MOST_VARIANTS:
-        return tuple(found)
-    beaten = sorted((v for v in found if v.beaten), key=lambda v: (-v.score, v.tokens))[:MOST_VARIANTS]
-    numbers = {v.number for v in (*(v for v in found if not v.beaten), *beaten)}
-    return tuple(v for v in found if v.number in numbers or v.best)
+        return list(found)
+    worse = beaten(found)
+    ranked = sorted((p for p in found if p.candidate in worse), key=lambda p: (-p.score, p.use))
+    left_out = {p.candidate for p in ranked[MOST_VARIANTS:]} - {best_id}
+    return [p for p in found if p.candidate not in left_out]
 
 
 def lineage(candidates: Sequence[CandidateRow]) -> tuple[Node, ...]:
@@ -128,71 +129,25 @@ def lineage(candidates: Sequence[CandidateRow]) -> tuple[Node, ...]:
     return tuple(Node(row, depth, place - (sizes[depth] - 1) / 2) for row, depth, place in nodes)
 
 
-def variants(
-    candidates: Sequence[CandidateRow],
+def priced_prompts(
+    tried: Sequence[CandidateRow],
     trials: Mapping[str, TrialRow],
-    tokens: Mapping[str, float],
-    best_id: str,
-) -> tuple[Variant, ...]:
-    """Return quality against cost, for candidates scored on all validation rows; `tokens` a row are by candidate id."""
-    tried_prompts = [
-        (c, trials[c.id].score or 0.0, tokens[c.id])
-        for c in sorted(candidates, key=lambda c: c.number)
-        if c.id in trials and c.id in tokens
+    uses: Mapping[str, RowUse],
+    unit: Unit,
+    run_model: str,
+) -> list[PricedPrompt]:
+    """Return the prompts scored on all validation rows, each with what a row takes; with their models where there are several."""
+    known = [(c, answering_models(c.candidate)) for c in tried if c.id in trials and c.id in uses]
+    several = len({models for _, models in known}) > 1
+
+    def name(number: int, models: Sequence[str]) -> str:
+        by = f" on {listed([model_name(m) for m in models or (run_model,)])}" if several else ""
+        return f"{prompt_name(number)}{by}"
+
+    return [
+        PricedPrompt(c.id, c.number, name(c.number, models), trials[c.id].score or 0.0, unit.of(uses[c.id]))
+        for c, models in sorted(known, key=lambda pair: pair[0].number)
     ]
-    # Each point once: thousands of prompts may have the same score and length.
-    points = list(dict.fromkeys((score, -tokens) for _, score, tokens in tried_prompts))
-    front = {points[place] for place in unbeaten(points)}
-    return tuple(
-        Variant(c.number, score, tokens, (score, -tokens) not in front, c.id == best_id)
-        for c, score, tokens in tried_prompts
-    )
-
-
-def trade_off(found: Sequence[Variant]) -> str:
-    """Say in one sentence what quality costs, or "" where there is no choice.
-
-    >>> trade_off([Variant(0, 0.5, 100, False, False), Variant(1, 0.8, 400, False, True)])
-    'Prompt 1 scores 30 points more than the starting prompt and reads 4.0 times the tokens.'
-    """
-    front = sorted((v for v in found if not v.beaten), key=lambda v: v.tokens)
-    if len(front) < 2 or not front[0].tokens:
-        return _as_good_words(found)
-    cheap, dear = front[0], front[-1]
-    gain = round(points_gained(cheap.score, dear.score))
-    if gain < 1:
-        return _as_good_words(found)
-    sentence = (
-        f"{upper_first(prompt_name(dear.number))} scores {counted(gain, 'point')} more than "
-        f"{prompt_name(cheap.number)} and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
-    )
-    return f"{sentence} {_as_good_words(found)}".strip()
-
-
-def _as_good_words(found: Sequence[Variant]) -> str:
-    """Name the cheapest prompt that is as good as the best one, or say nothing where none is."""
-    cheaper, best = as_good(found), next((v for v in found if v.best), None)
-    if cheaper is None or best is None:
-        return ""
-    return (
-        f"On these rows {prompt_name(cheaper.number)} is as good as the best, {prompt_name(best.number)}, "
-        f"with {-change_in_percent(best.tokens, cheaper.tokens)} % fewer tokens."
-    )
-
-
-def as_good(found: Sequence[Variant]) -> Variant | None:
-    """Return the cheapest prompt that scores no less than the best one on the rows to choose by; None without one.
-
-    It is cheaper by a percent of the tokens at least.
-
-    >>> as_good([Variant(0, 0.5, 100, False, False), Variant(1, 0.8, 400, True, True), Variant(2, 0.8, 300, False, False)]).number
-    2
-    """
-    best = next((v for v in found if v.best), None)
-    others = [
-        v for v in found if best and v.score >= best.score and change_in_percent(best.tokens, v.tokens) < 0
-    ]
-    return min(others, key=lambda v: v.tokens, default=None)
 
 
 def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int, str]) -> JsonObject:
@@ -254,24 +209,38 @@ def lineage_figure(nodes: Sequence[Node], best_id: str) -> dict[str, object]:
     return {"traces": traces, "layout": {"xaxis": generations, "yaxis": {"visible": False}}}
 
 
-def variants_figure(found: Sequence[Variant]) -> dict[str, object]:
-    """Draw quality against cost; prompts that another beats outright are grey, the chosen one is a star."""
-    beaten, worth, chosen = "Beaten by another", "Worth a look", "Chosen"
+def variants_figure(
+    found: Sequence[PricedPrompt], best_id: str, unit: Unit, most: float
+) -> dict[str, object]:
+    """Draw quality against cost, with a line at the most a row may take.
+
+    Prompts that another beats outright are grey, the chosen one is a star.
+    """
+    outdone, worth, chosen = "Beaten by another", "Worth a look", "Chosen"
     markers: dict[str, dict[str, object]] = {
-        beaten: {"color": "$muted", "size": 9, "opacity": 0.6},
+        outdone: {"color": "$muted", "size": 9, "opacity": 0.6},
         worth: {"color": "$accent", "size": 13},
         chosen: CHOSEN,
     }
-    hover = "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.0f} tokens a row"
-    traces = []
+    worse = beaten(found)
+    scores = [in_percent(p.score) for p in found]
+    limit: JsonObject = {"type": "scatter", "mode": "lines", "name": "Your limit", "hoverinfo": "skip"}
+    limit |= {"x": [most, most], "y": [min(scores), max(scores)]}
+    traces: list[JsonObject] = [limit | {"line": {"color": "$accent", "width": 2, "dash": "dash"}}]
+    hover = "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.4g} " + unit.title.lower()
     for name, marker in markers.items():
-        group = [v for v in found if name == (chosen if v.best else beaten if v.beaten else worth)]
-        points = [(v.number, v.tokens, in_percent(v.score)) for v in group]
+        group = [
+            p
+            for p in found
+            if name == (chosen if p.candidate == best_id else outdone if p.candidate in worse else worth)
+        ]
         if group:
-            dots = _dots(name, points, marker, hover)
-            traces.append(dots | ({"mode": "markers"} if name == beaten else {}))
+            dots = _dots(name, [(p.number, p.use, in_percent(p.score)) for p in group], marker, hover)
+            # A prompt on several models: the point is named by the model.
+            texts = [escape(p.name.partition(" on ")[2].rpartition("/")[2] or str(p.number)) for p in group]
+            traces.append(dots | {"text": texts} | ({"mode": "markers"} if name == outdone else {}))
     layout = {
-        "xaxis": _axis("Tokens a row", rangemode="tozero"),
+        "xaxis": _axis(unit.title, rangemode="tozero"),
         "yaxis": _axis("Score on validation rows (%)", ticksuffix=" %"),
     }
     return {"traces": traces, "layout": layout}

@@ -13,24 +13,28 @@ from dashboard.components.plot import plot
 from dashboard.components.tables import PERCENT, bar_column, data_table, gain_column
 from dashboard.results.candidate_charts import (
     Matrix,
+    beaten,
     family,
     fewer,
     lineage,
     lineage_figure,
     matrix,
     matrix_figure,
-    trade_off,
-    variants,
+    priced_prompts,
     variants_figure,
 )
-from dashboard.results.compare import add_candidate
+from dashboard.results.compare import add_candidate, take_candidate
 from dashboard.services import (
     CandidateRow,
     Credit,
+    PricedPrompt,
     RunRow,
+    Unit,
     counted,
     in_percent,
     printed_change,
+    recommended_at,
+    shared_unit,
     step_credit,
     value_text,
     whole_trials,
@@ -206,20 +210,52 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
         st.caption(f"The best {len(shown):,} of {len(tried):,} prompts, and those they came from.")
 
 
+STEPS = 60
+"""Places of the slider for the price."""
+
+
+@reading.cached_for_home(16)
+def weighed(run: RunRow) -> tuple[list[PricedPrompt], Unit]:
+    """Return a run's prompts with what a row takes, and the unit of that."""
+    uses, trials = candidates.row_use(run), whole_trials(reading.snapshot(run).trials)
+    unit = shared_unit(use for candidate, use in uses.items() if candidate in trials)
+    model = str(run.spec.get("model", {}).get("name", ""))
+    return priced_prompts(candidates.everything(run), trials, uses, unit, model), unit
+
+
 def quality_and_cost(run: RunRow, picked: Sequence[ComparedCandidate]) -> None:
-    """Show what quality costs; a click adds a prompt to those compared."""
+    """Show what quality costs, and the best prompt at a price to be drawn; a click adds a prompt to those compared."""
     about = f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}"
     with ui.card("cost_card", "Quality against cost", about):
-        trials = whole_trials(reading.snapshot(run).trials)
-        shown = fewer(variants(candidates.everything(run), trials, candidates.row_tokens(run), run.best))
-        if len(shown) < 2:
-            what = "Only one prompt was scored" if shown else "No prompt was scored"
+        every, unit = weighed(run)
+        if len(every) < 2:
+            what = "Only one prompt was scored" if every else "No prompt was scored"
             st.caption(f"{what} on all rows to choose by, so there is nothing to weigh yet.")
             return
-        if sentence := trade_off(shown):
-            st.caption(escape_markdown(sentence))
+        worse = beaten(every)
+        uses = [p.use for p in every if p.candidate not in worse]
+        low, high = min(uses), max(uses)
+        most = high
+        if low < high:
+            places = [low + (high - low) * at / STEPS for at in range(STEPS)] + [high]
+            most = places[
+                st.select_slider(
+                    f"{unit.title}, at most",
+                    range(STEPS + 1),
+                    STEPS,
+                    format_func=lambda at: unit.words(places[at]).replace("$", "\\$"),
+                    key="price_line",
+                )
+            ]
+        if advice := recommended_at(every, most, unit):
+            with ui.row("at_price", side="distribute"):
+                st.markdown(f"**{escape_markdown(advice.sentence, 400)}**", width="content")
+                take = ui.callback(take_candidate, run.id, advice.candidate)
+                ui.chosen_or_button(run.taken == advice.candidate, "take_at_price", take, "Take it")
+        shown = fewer(every, run.best)
         label = f"Quality against cost of {len(shown)} prompts"
-        _add_clicked(run, plot(variants_figure(shown), key="variants", label=label, height=350), picked)
+        figure = variants_figure(shown, run.best, unit, most)
+        _add_clicked(run, plot(figure, key="variants", label=label, height=350, stamp=f"{most:g}"), picked)
 
 
 def _add_clicked(run: RunRow, number: Any, picked: Sequence[ComparedCandidate]) -> None:

@@ -10,10 +10,11 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.components.tables import data_table
-from dashboard.services import Demo, RunRow, StepState, counted, value_text
+from dashboard.services import Demo, RunRow, StepState, counted, data_home, value_text
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.state.session import COMPARED_NAMES, COMPARED_VERSION
+from dashboard.state.writing import writing
 from dashboard.text import distinct, escape_markdown, upper_first
 
 
@@ -74,6 +75,14 @@ def add_candidate(run_id: str, candidate_id: str, picked: Sequence[ComparedCandi
     if new not in keys:
         _write([*keys[: MOST - 1], new])
         st.rerun()
+
+
+def take_candidate(run_id: str, candidate: str) -> None:
+    """Make a prompt the one that Export, Try it and Versions use."""
+    from dashboard.services import take_prompt
+
+    with ui.problem_kept(f"take_refused_{run_id}"), writing(f"took {candidate}", run_id) as store:
+        take_prompt(data_home(), store, run_id, candidate)
 
 
 def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[RunRow]) -> None:

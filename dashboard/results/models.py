@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from html import escape
 from typing import Literal, NamedTuple
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.plot import plot
 from dashboard.components.runs import replace_setup
 from dashboard.components.tables import small_table
 from dashboard.results.charts import quality_and_cost
 from dashboard.services import (
     ComparedFigures,
-    JsonObject,
     ModelComparison,
     PromptFigures,
     RunResult,
     RunRow,
     RunSpec,
     counted,
-    in_percent,
     listed,
     percent,
     price,
@@ -59,11 +55,6 @@ class ModelLine(NamedTuple):
         return 0 < self.figures.failed == self.figures.rows
 
     @property
-    def dollars(self) -> float | None:
-        """The price of 1,000 rows."""
-        return None if self.figures.cost_per_row is None else 1000 * self.figures.cost_per_row
-
-    @property
     def cells(self) -> tuple[str, ...]:
         """The line of the table.
 
@@ -72,12 +63,14 @@ class ModelLine(NamedTuple):
         """
         if self.failed:
             return self.name, "failed", "", "", ""
+        cost = self.figures.cost_per_row
+        dollars = None if cost is None else 1000 * cost
         likely = "not known"
         if self.figures.likely:
             low, high = self.figures.likely
             likely = f"{percent(max(0.0, low), 0)} to {percent(min(1.0, high), 0)}"
         time = time_taken(self.figures.seconds_per_row)
-        return self.name, percent(self.figures.test), likely, price(self.dollars), time
+        return self.name, percent(self.figures.test), likely, price(dollars), time
 
 
 def lines_table(lines: Sequence[ModelLine]) -> None:
@@ -193,60 +186,6 @@ def _compared_line(
     return ModelLine(name, ", ".join(notes), figures, kind)
 
 
-LOOKS: dict[Kind, tuple[str, dict[str, object]]] = {
-    "other": ("Others", {"color": "$accent", "size": 12}),
-    "enough": ("Good enough and cheapest", {"color": "$warn", "size": 15, "symbol": "diamond"}),
-    "kept": ("Kept by the run", {"color": "$good", "size": 19, "symbol": "star"}),
-}
-"""Kind of a point -> its name in the legend and its look."""
-
-
-def models_figure(lines: Iterable[ModelLine]) -> JsonObject | None:
-    """Draw score against price, with the interval of each score; None where fewer than two have both."""
-    known = [line for line in lines if not line.failed and line.dollars is not None]
-    if len(known) < 2:
-        return None
-    traces = [_points(kind, [line for line in known if line.kind == kind]) for kind in LOOKS]
-    dearest = max(line.dollars or 0.0 for line in known) or 1.0
-    layout = {
-        "xaxis": {
-            "title": {"text": "Cost of 1,000 rows (US dollars)"},
-            # A little more than the points need, so that none covers the other axis's figures.
-            "range": [-0.06 * dearest, 1.1 * dearest],
-            "tickprefix": "$",
-        },
-        "yaxis": {"title": {"text": "Score on validation rows (%)"}, "ticksuffix": " %"},
-        "margin": {"r": 80},
-    }
-    return {"traces": [t for t in traces if t["x"]], "layout": layout}
-
-
-def _points(kind: Kind, lines: Sequence[ModelLine]) -> JsonObject:
-    name, marker = LOOKS[kind]
-    scores = [in_percent(line.figures.test or 0.0) for line in lines]
-    lows, highs = ([in_percent((line.figures.likely or (0, 1))[at]) for line in lines] for at in (0, 1))
-    return {
-        "type": "scatter",
-        "mode": "markers+text",
-        "name": name,
-        "x": [line.dollars for line in lines],
-        "y": scores,
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [high - score for high, score in zip(highs, scores, strict=True)],
-            "arrayminus": [score - low for low, score in zip(lows, scores, strict=True)],
-            "color": "$muted",
-            "thickness": 1.5,
-        },
-        "text": [escape(line.name.rpartition("/")[2]) for line in lines],
-        "textposition": "middle right",
-        "marker": marker,
-        "cliponaxis": False,
-        "hovertemplate": "%{text}: <b>%{y:.1f} %</b><br>$%{x:.4g} for 1,000 rows<extra></extra>",
-    }
-
-
 def tuned_on_each(runs: Sequence[tuple[RunRow, RunSpec]]) -> list[ModelLine]:
     """Return the newest result with each model, as lines with scores on the test rows, which are the same in all these runs.
 
@@ -270,18 +209,11 @@ def models_view(run: RunRow, spec: RunSpec, lines: Sequence[ModelLine]) -> None:
     comparison = run.require_result().models
     if comparison and comparison.sentence:
         st.markdown(f"**{escape_markdown(comparison.sentence, 1000)}**")
-    figure = models_figure(lines)
-    table, chart = st.columns([3, 2], gap="medium") if figure else (st.container(), None)
-    with table:
-        with ui.card("compared_models", "The best prompt on each model"):
-            lines_table(lines)
-        rows = counted(max(f.rows for f in comparison.figures) if comparison else 0, "row")
-        same = f"Each model answered the {rows} to choose by with the same prompt, unless its line names another."
-        st.caption(f"{same} {LIKELY}", help=explain("practice score"))
-    if chart is not None:
-        with chart:
-            label = f"Score against price of {counted(len(lines), 'model')}"
-            plot(figure, key="models_chart", label=label, height=300, stamp=run.id)
+    with ui.card("compared_models", "The best prompt on each model"):
+        lines_table(lines)
+    rows = counted(max(f.rows for f in comparison.figures) if comparison else 0, "row")
+    same = f"Each model answered the {rows} to choose by with the same prompt, unless its line names another."
+    st.caption(f"{same} {LIKELY}", help=explain("practice score"))
     if newest := tuned_on_each(_runs(run, spec)):
         with ui.card("tuned_on_each", "Tuned on each model"):
             lines_table(newest)

@@ -266,12 +266,21 @@ from engine.search.judging.objective import (
     Goal as Goal,
     Objective as Objective,
 )
-from engine.search.judging.recommendation import recommended as recommended
+from engine.search.judging.model_choice import answering_models as answering_models
+from engine.search.judging.recommendation import (
+    PricedPrompt as PricedPrompt,
+    Unit as Unit,
+    as_good as as_good,
+    recommended as recommended,
+    recommended_at as recommended_at,
+    shared_unit as shared_unit,
+)
 from engine.search.result import (
     AnyVerdict as AnyVerdict,
     ComparedFigures as ComparedFigures,
     ModelComparison as ModelComparison,
     PromptFigures as PromptFigures,
+    RowUse as RowUse,
     RunResult as RunResult,
 )
 from engine.search.judging.verdict import (

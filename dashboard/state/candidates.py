@@ -14,7 +14,7 @@ from engine.basics.text import change_in_percent, counted, percent
 from engine.errors import NotFoundError
 from engine.records import Outcome, whole_trials
 from engine.search.judging.verdict import retrieves
-from engine.search.result import RunResult
+from engine.search.result import RowUse, RunResult
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
 
 MOST = 4
@@ -57,10 +57,10 @@ def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
     return reading.read_store(lambda store: store.trials.row_scores(run.id))
 
 
-@cached_for_home(16, "Counting the tokens of every row")
-def row_tokens(run: RunRow) -> dict[str, float]:
-    """Return how many tokens one row takes with each prompt, by candidate id."""
-    return reading.read_store(lambda store: store.trials.row_tokens(run.id))
+@cached_for_home(16, "Counting what every row took")
+def row_use(run: RunRow) -> dict[str, RowUse]:
+    """Return what one row takes with each prompt, by candidate id."""
+    return reading.read_store(lambda store: store.trials.row_use(run.id))
 
 
 @cached_for_home(16)

@@ -68,6 +68,7 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Before": in_percent(tested.baseline, 0) if tested else None,
         "After": in_percent(tested.best, 0) if tested else None,
         "Gain": points_gained(changed.baseline, changed.best) if changed else None,
+        "Flattered by": run.result.shown.best.flattered if run.result and changed else None,
         "Verdict": VERDICTS[verdict.kind][0] if verdict else "",
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),

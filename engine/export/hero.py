@@ -13,6 +13,7 @@ from engine.basics.data import JsonObject
 from engine.basics.text import (
     change_in_percent,
     counted,
+    in_percent,
     in_points,
     percent,
     points_gained,
@@ -20,7 +21,7 @@ from engine.basics.text import (
     short,
     time_taken,
 )
-from engine.search.result import RunResult, UnfinishedTest, Verdict
+from engine.search.result import PromptFigures, RunResult, UnfinishedTest, Verdict
 
 if TYPE_CHECKING:
     import jinja2
@@ -148,6 +149,7 @@ def hero(result: RunResult, rows: Sequence[Turn]) -> JsonObject:
         "bar": interval_bar(changed.low, changed.high, changed.difference) if changed else None,
         "turned": ", ".join(counts[:2]),
         "dots": list(_dots(fixed, broken)) if changed else [],
+        "practice": _practice(shown.best) if changed else None,
         "line": " · ".join([*([", ".join(counts)] if counts and rows else []), priced]) if tested else "",
     }
 
@@ -216,6 +218,28 @@ def _dots(fixed: Sequence[Turn], broken: Sequence[Turn]) -> Iterable[tuple[str, 
         word = turn_word(rows, better=kind == "good")
         for number, before, after in rows[:MOST_DOTS]:
             yield kind, f"Row {number}: {word}, {percent(before, 0)} before, {percent(after, 0)} now"
+
+
+def _practice(best: PromptFigures) -> JsonObject | None:
+    """Return how the score on the rows to choose by and that of the test part, in words and as a bar in percent; None if unknown."""
+    points = best.flattered
+    if points is None or best.validation is None or best.test is None:
+        return None
+    lead = (
+        f"Practice flattered by {counted(round(points), 'point')}"
+        if points > 0
+        else "Practice did not flatter"
+    )
+    low, high = sorted((in_percent(best.test), in_percent(best.validation)))
+    words = (
+        f"{lead}: {percent(best.validation)} on the rows to choose by, {percent(best.test)} on the test rows."
+    )
+    return {
+        "words": words,
+        "low": low,
+        "gap": round(high - low, 1),
+        "kind": "above" if points > 0 else "below",
+    }
 
 
 def _between(verdict: Verdict) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from statistics import median_high
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from engine.basics.data import JsonObject, Values
 from engine.basics.statistics import mean_interval
-from engine.basics.text import PrintedChange, counted, duration, price, printed_change
+from engine.basics.text import PrintedChange, counted, duration, points_gained, price, printed_change
 from engine.records import Candidate, Evaluation, PartCredit, Usage, WholeSetFigure, whole_trials
 from engine.search.events import Split
 
@@ -150,6 +150,17 @@ class PromptFigures:
     cost_per_row: float | None = None
     """US dollars; None where a price is not known."""
 
+    @property
+    def flattered(self) -> float | None:
+        """Points by which the score on the rows to choose by is above that on the test rows; None where one is not known.
+
+        >>> PromptFigures(validation=0.86, test=0.8).flattered
+        6.0
+        """
+        if self.validation is None or self.test is None:
+            return None
+        return points_gained(self.test, self.validation)
+
     @classmethod
     def of(cls, candidate: str, validation: float | None, test: Evaluation, **more: Any) -> Self:
         """Return the figures of a candidate, named by its id; `more` are fields of a subclass."""
@@ -201,6 +212,17 @@ class TakenPrompt:
     best: PromptFigures
     verdict: AnyVerdict
     whole_set: WholeSetFigure | None = None
+
+
+class RowUse(NamedTuple):
+    """Use of one validation row with a prompt, on average of the rows that the model answered.
+
+    `cost` is in US dollars, None where a price is not known.
+    """
+
+    tokens: float
+    cost: float | None
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from engine.basics.data import Values
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
 from engine.search.judging.leader import LeaderPath
+from engine.search.result import RowUse
 from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 
@@ -204,19 +205,21 @@ class StoredTrials(StorePart):
                 path.add(trial.number, trial.candidate_id, numbers.get(trial.candidate_id, 0), known)
         return path
 
-    def row_tokens(self, run_id: str) -> dict[str, float]:
-        """Return how many tokens one validation row takes on average, by candidate id.
+    def row_use(self, run_id: str) -> dict[str, RowUse]:
+        """Return what one validation row takes on average, by candidate id.
 
         A row that a run has answered before is taken from its memory and counted as no tokens: such rows are left out.
         """
         rows = self._db.read(
-            "SELECT candidate_id, avg(tokens) FROM (SELECT trials.candidate_id, "
+            "SELECT candidate_id, avg(tokens), CASE WHEN count(cost) = count(*) THEN avg(cost) END, avg(seconds) FROM ("
+            "SELECT trials.candidate_id, json_extract(outcomes.content, '$.usage[4]') AS cost, "
+            "json_extract(outcomes.content, '$.seconds') AS seconds, "
             "json_extract(outcomes.content, '$.usage[2]') + json_extract(outcomes.content, '$.usage[3]') AS tokens "
             "FROM outcomes JOIN trials ON trials.run_id = outcomes.run_id AND trials.number = outcomes.trial "
             "WHERE outcomes.run_id = ? AND trials.split = 'validation') WHERE tokens > 0 GROUP BY candidate_id",
             (run_id,),
         )
-        return dict(rows)
+        return {candidate: RowUse(*use) for candidate, *use in rows}
 
 
 class Events(StorePart):

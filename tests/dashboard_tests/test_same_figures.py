@@ -10,7 +10,7 @@ from support.fixed_prompt_run import fixed_prompt_run
 from support.pages.page_frame import open_page, said
 
 from dashboard.state import reading
-from engine.basics.text import in_points, percent
+from engine.basics.text import in_points, percent, points_gained
 from engine.runs.results.report import run_report
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -84,6 +84,11 @@ def test_before_after_and_gain_read_the_same_on_every_page(ids):
     assert [f"{line[name][0]:g} %" for name in ("Before", "After")] == [before, after]
     assert in_points(line["Gain"][0]) == gain
     assert line["After"][0] - line["Before"][0] == line["Gain"][0]
+    assert (
+        line["Flattered by"][0]
+        == result.best.flattered
+        == points_gained(result.best.test, result.best.validation)
+    )
     home = said(open_page("home"))
     assert f"**{after}** on the test rows, {before} at the start" in home
 

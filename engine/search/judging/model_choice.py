@@ -164,7 +164,7 @@ def _figures(
     return ComparedFigures(
         candidate.id,
         prompt.id,
-        _models(candidate),
+        answering_models(candidate),
         score.mean,
         (max(0.0, score.low), min(1.0, score.high)),
         fmean(differences),
@@ -267,7 +267,7 @@ def _by_score(found: ComparedFigures) -> tuple[bool, float, bool, float]:
     return not found.answered, -found.score, found.cost is None, found.cost or 0.0
 
 
-def _models(candidate: Candidate) -> tuple[str, ...]:
+def answering_models(candidate: Candidate) -> tuple[str, ...]:
     """Return the models that answer in place of the run's: their name where one answers all steps, else with the steps."""
     names = {path: state.weights for path, state in candidate.steps.items()}
     if len(set(names.values())) == 1:

@@ -1,11 +1,20 @@
-"""The recommendation after a run: the prompt that its test rows speak for, in one sentence with its reason."""
+"""The recommendation after a run: the prompt that its test rows speak for, and the best one at a price, in a sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from engine.basics.text import change_in_percent, counted, percent, points_gained
-from engine.search.result import PromptFigures, RunResult
+from engine.basics.text import (
+    change_in_percent,
+    counted,
+    percent,
+    points_gained,
+    price,
+    short,
+    time_taken,
+)
+from engine.search.result import PromptFigures, RowUse, RunResult
 
 
 class Recommendation(NamedTuple):
@@ -80,3 +89,85 @@ def _use(before: PromptFigures, after: PromptFigures) -> tuple[bool, int]:
     if before.cost_per_row and after.cost_per_row:
         return True, change_in_percent(before.cost_per_row, after.cost_per_row)
     return False, change_in_percent(before.tokens_per_row, after.tokens_per_row)
+
+
+# The best prompt at a price
+
+
+class PricedPrompt(NamedTuple):
+    """A prompt scored on all rows to choose by: its name with that of its model, its score (0 to 1), what it takes in a `Unit`."""
+
+    candidate: str
+    number: int
+    name: str
+    score: float
+    use: float
+
+
+class Unit(NamedTuple):
+    """The amount by which prompts are weighed: its name, how it is read from `RowUse`, an amount in words, less of it."""
+
+    title: str
+    of: Callable[[RowUse], float]
+    words: Callable[[float], str]
+    less: str
+
+
+DOLLARS = Unit(
+    "Dollars for 1,000 rows",
+    lambda use: 1000 * (use.cost or 0.0),
+    lambda amount: f"{price(amount)} for 1,000 rows",
+    "cheaper",
+)
+SECONDS = Unit(
+    "Seconds a row", lambda use: use.seconds, lambda amount: f"{time_taken(amount)} a row", "faster"
+)
+TOKENS = Unit(
+    "Tokens a row", lambda use: use.tokens, lambda amount: f"{short(amount)} tokens a row", "fewer tokens"
+)
+NOTICED = 0.1
+"""Seconds a row: less is no reason to take another prompt."""
+
+
+def shared_unit(uses: Iterable[RowUse]) -> Unit:
+    """Return how prompts are weighed: in dollars; where all is free, in seconds; where these are not noticed, in tokens.
+
+    >>> [shared_unit([RowUse(90, cost, s)]).title for cost, s in ((0.001, 1.0), (0.0, 1.0), (None, 1.0), (0.0, 0.01))]
+    ['Dollars for 1,000 rows', 'Seconds a row', 'Seconds a row', 'Tokens a row']
+    """
+    known = list(uses)
+    if any(use.cost for use in known) and all(use.cost is not None for use in known):
+        return DOLLARS
+    return SECONDS if any(use.seconds >= NOTICED for use in known) else TOKENS
+
+
+def as_good(found: Sequence[PricedPrompt], best: str) -> PricedPrompt | None:
+    """Return the prompt that takes least of those that score no less than the best one, by a percent at least; or None."""
+    top = next((p for p in found if p.candidate == best), None)
+    if top is None:
+        return None
+    others = [p for p in found if p.score >= top.score and change_in_percent(top.use, p.use) < 0]
+    return min(others, key=lambda p: p.use, default=None)
+
+
+def recommended_at(found: Sequence[PricedPrompt], most: float, unit: Unit) -> Recommendation | None:
+    """Return the best prompt that takes no more than an amount, and the points lost by it; None without a prompt.
+
+    Where each takes more, it is the one that takes least.
+
+    >>> found = [PricedPrompt("a", 1, "prompt 1", 0.7, 200), PricedPrompt("b", 2, "prompt 2", 0.8, 800)]
+    >>> recommended_at(found, 500, TOKENS).sentence
+    'Prompt 1: 70 % in practice for 200 tokens a row, 10 points less than prompt 2 for 800 tokens a row.'
+    >>> recommended_at(found, 900, TOKENS).sentence
+    'Prompt 2: 80 % in practice for 800 tokens a row, the best of all.'
+    """
+    if not found:
+        return None
+    top = max(found, key=lambda p: (p.score, -p.use))
+    able = [p for p in found if p.use <= most] or [min(found, key=lambda p: p.use)]
+    best = max(able, key=lambda p: (p.score, -p.use))
+    lost = round(points_gained(best.score, top.score))
+    than = f"{counted(lost, 'point')} less than" if lost else "as good as"
+    against = "the best of all" if best is top else f"{than} {top.name} for {unit.words(top.use)}"
+    words = f"{percent(best.score)} in practice for {unit.words(best.use)}, {against}"
+    return Recommendation(best.candidate, f"{best.name[:1].upper()}{best.name[1:]}: {words}.")

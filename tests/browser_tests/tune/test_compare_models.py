@@ -55,7 +55,7 @@ def test_models_are_compared_and_the_program_moves_to_another(
     table = page.locator(".st-key-compared_models")
     expect(table).to_contain_text("kept by the run, good enough and cheapest")
     expect(table).to_contain_text("openai/small")
-    expect(page.locator(".st-key-models_chart .js-plotly-plot")).to_contain_text("middle")
+    expect(page.locator(".st-key-variants .js-plotly-plot")).to_contain_text("middle")
     shoot(page, "results_models")
     press(page, "move_model_go")
     press(page, "again_yes")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dashboard.results.candidate_charts import (
     MOST_CANDIDATES,
-    Variant,
-    as_good,
+    beaten,
     lineage,
     lineage_figure,
     matrix,
     matrix_figure,
-    trade_off,
-    variants,
+    priced_prompts,
     variants_figure,
 )
 from engine.records import Candidate, Outcome, StepState, Usage, whole_trials
+from engine.search.judging.recommendation import TOKENS, PricedPrompt, as_good, shared_unit
+from engine.search.result import RowUse
 from engine.store.rows import CandidateRow, TrialRow
 from engine.store.store import Store
 
@@ -74,43 +74,50 @@ def test_the_family_tree_knows_generations_and_the_chosen_one():
     ]
 
 
+def use(tokens, cost=0.0, seconds=0.01):
+    return RowUse(tokens, cost, seconds)
+
+
+def priced(candidates, trials, tokens):
+    uses = {c.id: use(n) for c, n in zip(candidates, tokens, strict=True)}
+    return priced_prompts(candidates, trials, uses, shared_unit(uses.values()), "own")
+
+
 def test_a_prompt_that_is_dearer_and_no_better_is_beaten():
-    found = variants([START, A, B], whole_trials(TRIALS), {START.id: 100, A.id: 200, B.id: 300}, A.id)
-    assert [(v.number, v.beaten, v.best) for v in found] == [
-        (0, False, False),
-        (1, False, True),
-        (2, True, False),
+    found = priced([START, A, B], whole_trials(TRIALS), (100, 200, 300))
+    assert [(p.number, p.name, p.use) for p in found] == [
+        (0, "the starting prompt", 100),
+        (1, "prompt 1", 200),
+        (2, "prompt 2", 300),
     ]
-    assert (
-        trade_off(found)
-        == "Prompt 1 scores 25 points more than the starting prompt and reads 2.0 times the tokens."
-    )
-    assert [t["name"] for t in variants_figure(found)["traces"]] == [
-        "Beaten by another",
-        "Worth a look",
-        "Chosen",
-    ]
+    assert beaten(found) == {B.id}
+    figure = variants_figure(found, A.id, TOKENS, 150)
+    names = [t["name"] for t in figure["traces"]]
+    assert names == ["Your limit", "Beaten by another", "Worth a look", "Chosen"]
+    assert figure["traces"][0]["x"] == [150, 150]
 
 
 def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper():
-    found = variants([A, B], {A.id: TRIALS[1], B.id: TRIALS[1]}, {A.id: 200, B.id: 300}, B.id)
-    assert [(v.number, v.beaten) for v in found] == [(1, False), (2, True)]
-    assert (
-        trade_off(found) == "On these rows prompt 1 is as good as the best, prompt 2, with 33 % fewer tokens."
-    )
-    star = variants_figure(found)["traces"][-1]
+    found = priced([A, B], {A.id: TRIALS[1], B.id: TRIALS[1]}, (200, 300))
+    assert beaten(found) == {B.id}
+    assert as_good(found, B.id).number == 1
+    star = variants_figure(found, B.id, TOKENS, 300)["traces"][-1]
     assert (star["name"], star["text"], star["x"]) == ("Chosen", ["2"], [300])
 
 
+def test_a_prompt_on_several_models_is_named_by_its_model():
+    small = A.candidate.with_step("s", weights="openai/small")
+    other = CandidateRow(small.id, 4, 0.7, 4, None, small, 0.0)
+    found = priced([A, other], {A.id: TRIALS[1], other.id: TRIALS[1]}, (200, 300))
+    assert [p.name for p in found] == ["prompt 1 on own", "prompt 4 on openai/small"]
+    texts = [text for t in variants_figure(found, A.id, TOKENS, 1)["traces"][1:] for text in t["text"]]
+    assert sorted(texts) == ["own", "small"]
+
+
 def test_a_saving_that_cannot_be_seen_is_not_claimed():
-    found = [Variant(1, 0.8, 753, True, True), Variant(2, 0.8, 751, False, False)]
-    assert as_good(found) is None
-    assert trade_off(found) == ""
-    assert as_good([*found, Variant(3, 0.8, 740, False, False)]).number == 3
-
-
-def test_a_gain_of_less_than_a_point_shown_is_not_claimed():
-    assert trade_off([Variant(0, 0.801, 100, False, False), Variant(1, 0.804, 400, False, True)]) == ""
+    found = [PricedPrompt("a", 1, "prompt 1", 0.8, 753), PricedPrompt("b", 2, "prompt 2", 0.8, 751)]
+    assert as_good(found, "a") is None
+    assert as_good([*found, PricedPrompt("c", 3, "prompt 3", 0.8, 740)], "a").number == 3
 
 
 def test_rows_a_run_has_in_its_memory_do_not_make_a_prompt_look_cheap(tmp_path):
@@ -119,10 +126,13 @@ def test_rows_a_run_has_in_its_memory_do_not_make_a_prompt_look_cheap(tmp_path):
         store.trials.add_candidate(run, A.candidate)
         for number, outcomes in enumerate(
             (
-                [Outcome(1, 1.0, usage=Usage(1, 0, 90, 10)), Outcome(2, 1.0, usage=Usage(0, 1, 190, 10))],
+                [
+                    Outcome(1, 1.0, usage=Usage(1, 0, 90, 10, 0.5), seconds=0.1),
+                    Outcome(2, 1.0, usage=Usage(0, 1, 190, 10, None), seconds=0.4),
+                ],
                 [Outcome(1, 1.0, usage=Usage(cached=1)), Outcome(2, 1.0, usage=Usage(cached=1))],
             )
         ):
             store.trials.start(run, number, A.id, "validation", "", 2)
             store.trials.add_outcomes(run, number, outcomes)
-        assert store.trials.row_tokens(run) == {A.id: 150.0}
+        assert store.trials.row_use(run) == {A.id: RowUse(150.0, None, 0.25)}

@@ -1,4 +1,4 @@
-"""The comparison of models as lines and a chart, the newest result with each, and the draft that moves a prompt to another model."""
+"""The comparison of models as lines, the newest result with each, and the draft that moves a prompt to another model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from support.results import result_of
 from support.run_setup import PIPELINE, spec
 
-from dashboard.results.models import compared_lines, models_figure, tuned_on_each
+from dashboard.results.models import compared_lines, tuned_on_each
 from dashboard.state.history import draft_on, same_test
 from engine.lm.choice import ModelChoice
 from engine.pipeline.build import build_program
@@ -50,16 +50,6 @@ def test_each_model_has_the_prompt_that_was_kept_and_a_better_one_where_there_is
     assert found[-1].cells == ("openai/dead", "failed", "", "", "")
 
 
-def test_the_chart_has_a_point_for_each_price_and_none_for_what_failed():
-    figure = models_figure(compared_lines(RESULT, "openai/large", {}))
-    assert figure is not None
-    points = {t["name"]: list(zip(t["text"], t["x"], t["y"], strict=True)) for t in figure["traces"]}
-    assert points["Kept by the run"] == [("large", 1.0, 80.0)]
-    assert points["Good enough and cheapest"] == [("middle", 0.2, 70.0)]
-    assert "dead" not in str(points)
-    assert figure["traces"][-1]["error_y"]["arrayminus"] == [30.0]
-
-
 def test_a_run_that_compared_no_models_and_one_of_an_earlier_version_have_no_view():
     assert compared_lines(result_of(), "openai/large", {}) == []
     plain = [
@@ -68,7 +58,6 @@ def test_a_run_that_compared_no_models_and_one_of_an_earlier_version_have_no_vie
     ]
     earlier = {"models": {"figures": plain}, "best_candidate": "b", "seed_candidate": "s"}
     assert compared_lines(RunResult.from_json(earlier), "openai/large", {}) == []
-    assert models_figure(compared_lines(RESULT, "openai/large", {})[:1]) is None
 
 
 def run(name: str, model: str, test: float, at: float) -> RunRow:

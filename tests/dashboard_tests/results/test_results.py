@@ -286,6 +286,24 @@ def test_a_tuned_model_is_set_against_its_teacher(project, home):
     assert "$10.00" in table
 
 
+def test_a_lower_price_recommends_another_prompt_and_says_what_it_costs(project):
+    run = add_run(project)
+    with Store.open() as store, store.transaction():
+        for number, (score, tokens) in enumerate(((0.0, 100), (1.0, 400))):
+            prompt = made(number, parent=made(0) if number else None)
+            store.trials.add_candidate(run, prompt)
+            store.trials.start(run, number + 1, prompt.id, "validation", "", 2)
+            rows = [Outcome(row, score, {"queue": "x"}, usage=Usage(1, 0, tokens, 0, 0.0)) for row in (0, 1)]
+            store.trials.add_outcomes(run, number + 1, rows)
+            store.trials.finish(run, number + 1, usage=Usage(2, 0, 2 * tokens, 0, 0.0))
+        store.runs.set_state(run, "failed", "The model was gone.")
+    app = open_page(project, run, "Models and cost")
+    assert "Prompt 1: 100 % in practice for 400 tokens a row, the best of all." in said(app)
+    app.select_slider(key="price_line").set_value(0).run()
+    words = "The starting prompt: 0 % in practice for 100 tokens a row, 100 points less than prompt 1 for 400 tokens a row."
+    assert words in said(app)
+
+
 def test_a_fixed_prompt_that_the_budget_left_untested_says_so(project, home):
     run = add_run(project, "BootstrapFewShotWithRandomSearch")
     assert work(home, run) == 0

@@ -227,6 +227,22 @@ def test_the_picture_shows_every_row_that_turned():
     assert "3 fixed, 1 broken · $0.16 per 1,000 rows" in shown
 
 
+@pytest.mark.parametrize(
+    ("validation", "words", "gap"),
+    [
+        (0.56, "Practice flattered by 6 points: 56 % on the rows to choose by, 50 % on the test rows.", 6.0),
+        (0.5, "Practice did not flatter: 50 % on the rows to choose by, 50 % on the test rows.", 0.0),
+        (0.47, "Practice did not flatter: 47 % on the rows to choose by, 50 % on the test rows.", 3.0),
+    ],
+)
+def test_the_picture_says_how_far_practice_and_test_part(validation, words, gap):
+    best = PromptFigures(validation=validation, test=0.5)
+    shown = hero(result_of(best=best), [])["practice"]
+    assert (shown["words"], shown["gap"]) == (words, gap)
+    assert words in hero_html(result_of(best=best), [])
+    assert hero(result_of(), [])["practice"] is None
+
+
 def test_a_kept_start_shows_one_figure():
     verdict = verdict_of("unchanged", 0.5, 0.5)
     said = hero(result_of(verdict=verdict, best=PromptFigures(cost_per_row=0.0)), [(1, 1.0, 1.0)])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.search.judging.recommendation import recommended
+from engine.search.judging.recommendation import DOLLARS, PricedPrompt, recommended, recommended_at
 from engine.search.result import NotTested, PromptFigures, RunResult, StaticFigures, Verdict
 
 
@@ -80,3 +80,30 @@ def test_a_price_is_named_where_it_is_known():
 def test_nothing_is_recommended_before_the_final_test_and_where_nothing_was_found():
     assert recommended(replace(run("better"), verdict=NotTested("Not tested yet."))) is None
     assert recommended(run("unchanged")) is None
+
+
+PRICED = [
+    PricedPrompt("start", 0, "the starting prompt on small", 0.5, 0.1),
+    PricedPrompt("cheap", 4, "prompt 4 on small", 0.8, 0.4),
+    PricedPrompt("equal", 5, "prompt 5 on large", 0.8, 0.9),
+    PricedPrompt("top", 7, "prompt 7 on large", 0.88, 2.5),
+]
+
+
+@pytest.mark.parametrize(
+    ("most", "candidate", "words"),
+    [
+        (0.05, "start", "38 points less than prompt 7 on large for $2.50 for 1,000 rows."),
+        (0.4, "cheap", "Prompt 4 on small: 80 % in practice for $0.40 for 1,000 rows, 8 points less than"),
+        (2.0, "cheap", "8 points less than prompt 7 on large"),
+        (2.5, "top", "88 % in practice for $2.50 for 1,000 rows, the best of all."),
+    ],
+)
+def test_the_best_at_a_price_moves_with_the_price_and_names_the_points_lost(most, candidate, words):
+    advice = recommended_at(PRICED, most, DOLLARS)
+    assert advice.candidate == candidate
+    assert words in advice.sentence
+
+
+def test_nothing_is_recommended_at_a_price_without_prompts():
+    assert recommended_at([], 1.0, DOLLARS) is None
