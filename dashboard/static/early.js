@@ -1,4 +1,5 @@
-// In the head of every page. Plotly's script is large: it is loaded while the user looks at the first page,
+// In the head of every page.
+// Plotly's script is large: it is loaded while the user looks at the first page,
 // not when the first chart is drawn.
 globalThis.tuneboardPlotly = () =>
   globalThis.tuneboardPlotlyLoading ??= new Promise((done, fail) => {
@@ -9,3 +10,18 @@ globalThis.tuneboardPlotly = () =>
     document.head.append(script);
   });
 addEventListener("load", () => setTimeout(() => requestIdleCallback(globalThis.tuneboardPlotly), 2500));
+
+// A link to a tab of the rows also brings it into sight: what is above it comes later, so it is looked for a while.
+addEventListener("click", (event) => {
+  if (!event.target.closest?.("a[href*='example_tabs=']")) return;
+  const stop = new AbortController();
+  for (const own of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+    addEventListener(own, () => stop.abort(), { signal: stop.signal });
+  }
+  const timer = setInterval(
+    () => document.querySelector(".st-key-example_tabs")?.scrollIntoView({ block: "start" }),
+    100,
+  );
+  stop.signal.addEventListener("abort", () => clearInterval(timer));
+  setTimeout(() => stop.abort(), 4000);
+}, true);

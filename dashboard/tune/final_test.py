@@ -82,7 +82,7 @@ def final_test_card(page: ProjectPage) -> None:
         "A gain that shows is one that the verdict calls better, in four of five tests of this size. "
         "It is worked out from the verdict's own interval, as if every answer were right or wrong.",
     )
-    with ui.card("final_test", "What the final test can show", about, gap="xsmall"):
+    with ui.card("final_test", "What the final test can show", about, gap="xsmall", height="stretch"):
         place, chart = st.empty(), st.empty()
         low, high, step = _range(now)
         asked = st.slider(

@@ -125,7 +125,7 @@ def part_effects(
 
 
 def score_without(score: float, effects: Sequence[PartEffect], rows: int) -> float | None:
-    """Return an estimate of a score (0 to 1) without parts of a prompt, by their effects on so many rows; None without any.
+    """Return an estimate of a score (0 to 1) without parts of a prompt, by their effects on a number of rows; None without any.
 
     Each row that a part fixes is lost and each that it breaks is won back, as if no two parts bore on the same row.
 
