@@ -13,6 +13,7 @@ forms          options as widgets, and the choice of a model
 prompts        prompts compared word by word, and messages
 document       a document next to its record
 sampling       the offer to tune on a sample
-share          sharing of projects and reports
+share          sharing of projects, and the list of links to reports
+take_away      the prompt to copy, the link to a report
 glossary       every term in plain words
 """

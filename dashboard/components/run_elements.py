@@ -86,7 +86,7 @@ def replay_buttons(run: RunRow) -> None:
     playing = st.query_params.get(REPLAY) == "1"
     with ui.row("replay_buttons", side="right", width="content"):
         if playing:
-            content = partial(_replay_content, run)
+            content = partial(replay_content, run)
             ui.download("Save as one file", content, "replay.html", "download_replay")
         label, icon = ("Show the chart", "monitoring") if playing else ("Replay", "replay")
         if ui.button(label, "replay", icon=icon):
@@ -94,7 +94,8 @@ def replay_buttons(run: RunRow) -> None:
             st.rerun()
 
 
-def _replay_content(run: RunRow) -> str:
+def replay_content(run: RunRow) -> str:
+    """Return the file that plays a finished run again."""
     return replay_file(reading.run_replay(run))
 
 

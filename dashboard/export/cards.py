@@ -12,6 +12,8 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import messages_view
+from dashboard.components.run_elements import replay_content
+from dashboard.components.take_away import copy_button, share_link
 from dashboard.services import (
     EngineError,
     ExportFormat,
@@ -57,7 +59,46 @@ def taken_note(run: RunRow) -> None:
         ui.link("results", "Decide on the Results page", "rule", project=run.project_id, run=run.id)
 
 
-def proof_card(run: RunRow) -> None:
+def for_people(run: RunRow, _path: Path) -> None:
+    """Offer what anyone can read: the prompt, the report, the test rows, the replay; and the proof that a copy scores the same."""
+    with st.grid(2, min_column_width=340, key="for_people"):
+        _prompt_tile(run)
+        _report_tile(run)
+        _results_tile(run)
+        _replay_tile(run)
+    _proof_card(run)
+
+
+def for_developers(run: RunRow, path: Path) -> None:
+    """Offer the program in every form, with the code that runs it, and the versions that the project keeps."""
+    with ui.errors_shown():
+        _program_cards(run, path)
+    _version_list(run)
+    with ui.errors_shown():
+        _form_cards(run, read_program(path), path.parent)
+    _messages_card(run)
+
+
+def _prompt_tile(run: RunRow) -> None:
+    with ui.tile("export_prompt_text"):
+        with st.container(gap="xsmall", key="prompt_tile_text"):
+            st.markdown("**The prompt** · to paste")
+            st.caption(escape_markdown(candidates.copied_prompt(run).about, 400))
+        copy_button(run)
+
+
+def _replay_tile(run: RunRow) -> None:
+    with ui.tile("export_replay"):
+        with st.container(gap="xsmall", key="replay_tile_text"):
+            st.markdown("**The replay** · 20 seconds for a meeting")
+            st.caption(
+                "The search plays again with captions. One HTML file that loads nothing, also from a mail."
+            )
+        content = partial(replay_content, run)
+        ui.download("Download replay.html", content, "replay.html", "download_replay")
+
+
+def _proof_card(run: RunRow) -> None:
     """Show the proof that a run kept; nothing for a run made before there were proofs."""
     proofs = run.result.proof if run.result else ()
     if not proofs:
@@ -76,35 +117,37 @@ def proof_card(run: RunRow) -> None:
 RESULTS = {"csv": "CSV", "xlsx": "Excel", "json": "JSON"}
 
 
-def report_card(run: RunRow) -> None:
-    """Offer the report of a run."""
-    with ui.card("export_report", height="stretch"):
-        st.markdown("**The report** · one page for anyone")
-        st.caption(
-            "The verdict, the chart, what changed in the prompt, the rows it fixed and broke, the cost and all "
-            "settings in one HTML file. It opens in any browser, prints well and loads nothing from the net.",
-            help=explain("verdict"),
-        )
-        content = partial(reading.read_store, run_report, run.id)
-        ui.download("Download report.html", content, "report.html", "download_report_html", primary=True)
+def _report_tile(run: RunRow) -> None:
+    with ui.tile("export_report"):
+        with st.container(gap="xsmall", key="report_tile_text"):
+            st.markdown("**The report** · one page for anyone")
+            st.caption(
+                "The verdict, the chart, what changed in the prompt, the rows it fixed and broke, the cost and all "
+                "settings in one HTML file that prints well and loads nothing.",
+                help=explain("verdict"),
+            )
+        with ui.row("report_files"):
+            content = partial(reading.read_store, run_report, run.id)
+            ui.download("Download report.html", content, "report.html", "download_report_html")
+            share_link(run)
 
 
-def results_card(run: RunRow) -> None:
-    """Offer the test rows with both answers as a table."""
-    with ui.card("export_results", height="stretch"):
-        st.markdown("**The results** · every test row")
-        st.caption(
-            "Inputs, the right answer, what both prompts answered and how each scored. "
-            "Texts that a spreadsheet would run as a formula are made harmless.",
-            help=explain("final test"),
-        )
+def _results_tile(run: RunRow) -> None:
+    with ui.tile("export_results"):
+        with st.container(gap="xsmall", key="results_tile_text"):
+            st.markdown("**The results** · every test row")
+            st.caption(
+                "Inputs, the right answer, what both prompts answered and how each scored. "
+                "Texts that a spreadsheet would run as a formula are made harmless.",
+                help=explain("final test"),
+            )
         with ui.row("result_files", "top"):
             for form, title in RESULTS.items():
                 content = partial(reading.read_store, run_results, run.id, form)
                 ui.download(title, content, f"results.{form}", f"download_results_{form}")
 
 
-def program_cards(run: RunRow, path: Path) -> None:
+def _program_cards(run: RunRow, path: Path) -> None:
     """Offer the program itself: as a file that Tuneboard opens, and as a script that runs on its own, if it can."""
     program = read_program(path)
     left, right = st.columns(2, gap="medium")
@@ -114,12 +157,13 @@ def program_cards(run: RunRow, path: Path) -> None:
             "Instructions, solved examples and fields, and nothing secret. Tuneboard opens it again with the same answers."
         )
         ui.download("Download program.json", path.read_bytes, "program.json", "download_json")
-        st.caption("In Python:")
-        st.code(
-            f'import engine\n\nprogram = engine.load("program.json")\nprint(program({reading.example_call(run)}))'
-        )
-        st.caption("As a service, with typed requests, docs and an MCP endpoint for agents:")
-        st.code(serve_command(key_envs=own_key_variables(program)), language="bash")
+        with st.expander("How to use it", key="use_program"):
+            st.caption("In Python:")
+            st.code(
+                f'import engine\n\nprogram = engine.load("program.json")\nprint(program({reading.example_call(run)}))'
+            )
+            st.caption("As a service, with typed requests, docs and an MCP endpoint for agents:")
+            st.code(serve_command(key_envs=own_key_variables(program)), language="bash")
     form, why_not = get_export("python"), ""
     try:
         content = _content(form, program, path.parent)
@@ -141,11 +185,12 @@ def program_cards(run: RunRow, path: Path) -> None:
         run_file = "run.py" if form.is_folder else form.file_name
         needs = "-r requirements.txt" if form.is_folder else "tuneboard"
         table = "--output answers.csv" if form.is_folder else "> answers.csv"
-        st.caption("In a terminal, in the unpacked folder:" if form.is_folder else "In a terminal:")
-        st.code(
-            f"pip install {needs}\npython {run_file} {options}\npython {run_file} rows.csv {table}",
-            language="bash",
-        )
+        with st.expander("How to use it", key="use_script"):
+            st.caption("In a terminal, in the unpacked folder:" if form.is_folder else "In a terminal:")
+            st.code(
+                f"pip install {needs}\npython {run_file} {options}\npython {run_file} rows.csv {table}",
+                language="bash",
+            )
 
 
 def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes | Callable[[], bytes]:
@@ -154,25 +199,13 @@ def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes | 
     return written.read_bytes if written.exists() else form.content(program)
 
 
-def messages_card(run: RunRow) -> None:
+def _messages_card(run: RunRow) -> None:
     """Show what the model is sent for one row, when it is opened."""
     title = "The exact messages: what the model is sent for one row"
     with st.expander(title, icon=":material/forum:", key="export_prompt", on_change="rerun") as box:
         if box.open:
             with st.container(height=420, border=False, key="export_messages"):
                 messages_view(reading.exact_messages(run))
-
-
-def other_forms(run: RunRow, path: Path) -> None:
-    """Offer the program's other forms, out of sight unless it has a trained model, which is taken along in one of them."""
-    program = read_program(path)
-    title = "Other forms: for DSPy, as messages, a class, a container, a training file and more"
-    trained = bool(program.candidate.tuned_models)
-    with st.expander(
-        title, icon=":material/apps:", key="other_forms", expanded=trained, on_change="rerun"
-    ) as box:
-        if box.open:
-            _form_cards(run, program, path.parent)
 
 
 def _form_cards(run: RunRow, program: ProgramFile, folder: Path) -> None:
@@ -235,7 +268,7 @@ def _training(run: RunRow) -> None:
 REFUSED = "version_refused"
 
 
-def version_list(run: RunRow) -> None:
+def _version_list(run: RunRow) -> None:
     """Show the versions of the run's project, and keep the prompt taken as one."""
     from dashboard.services import program_path
 

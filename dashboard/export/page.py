@@ -8,16 +8,7 @@ from dashboard.components import ui
 from dashboard.components.project_page import tune_link
 from dashboard.components.runs import current_run
 from dashboard.components.wizard import wizard_header
-from dashboard.export.cards import (
-    messages_card,
-    other_forms,
-    program_cards,
-    proof_card,
-    report_card,
-    results_card,
-    taken_note,
-    version_list,
-)
+from dashboard.export.cards import for_developers, for_people, taken_note
 
 wizard_header("export")
 run = current_run()
@@ -31,15 +22,9 @@ if run is None or path is None or not path.exists():
         tune_link()
 else:
     taken_note(run)
-    report, results = st.columns(2, gap="medium")
-    with report:
-        report_card(run)
-    with results:
-        results_card(run)
-    with ui.errors_shown():
-        program_cards(run, path)
-    proof_card(run)
-    version_list(run)
-    with ui.errors_shown():
-        other_forms(run, path)
-    messages_card(run)
+    tabs = {"For people": for_people, "For developers": for_developers}
+    shown = st.tabs(list(tabs), key="export_tab", on_change="rerun", bind="query-params")
+    for tab, draw in zip(shown, tabs.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw(run, path)

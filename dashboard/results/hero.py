@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.plot import own_element
 from dashboard.components.runs import finish_test, present_button
-from dashboard.components.share import link_rows
+from dashboard.components.take_away import copy_button, share_link
 from dashboard.results.charts import weighed
 from dashboard.results.compare import take_candidate
 from dashboard.services import (
-    LINK_DAYS,
     VERDICT_TITLES,
     JsonObject,
     RunResult,
@@ -25,28 +22,21 @@ from dashboard.services import (
     as_good,
     change_in_percent,
     compared_scores,
-    counted,
-    is_this_machine,
     recommended,
     result_sentences,
     row_figures,
     run_report,
     short,
     signed,
-    token_hash,
 )
-from dashboard.serving.shared import PATH
-from dashboard.state import candidates, more_scores, reading, users
+from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
-from dashboard.state.session import LINK_TOKEN
-from dashboard.state.writing import read_only, writing
 from dashboard.text import escape_markdown
 
 PROMPT_HEIGHT = 330
 """Pixels of the box with the prompt, which scrolls."""
 
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
-_copy = own_element("copy", "<button type='button'></button>")
 
 
 def hero(run: RunRow, result: RunResult, notes: Sequence[str]) -> None:
@@ -62,9 +52,7 @@ def hero(run: RunRow, result: RunResult, notes: Sequence[str]) -> None:
         finish_test(run)
         copied = candidates.copied_prompt(run)
         with ui.row("hero_buttons"):
-            if copied.candidate:
-                data = {"text": reading.prompt_text(run, copied.candidate), "label": "Copy the prompt"}
-                _copy(data={**data, "done": "Copied"}, key="copy_prompt", width="content")
+            copy_button(run)
             if copied.as_program:
                 ui.link("export", "Take it as a program", "ios_share", project=run.project_id, run=run.id)
             ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
@@ -173,42 +161,3 @@ def _offers(run: RunRow, result: RunResult) -> list[Offer]:
             facts = " · ".join([score_words(entries[candidate]), *used])
             offers.setdefault(candidate, Offer(candidate, title, why, facts))
     return list(offers.values())
-
-
-USUAL_DAYS = 7
-PROBLEM = "share_link_problem"
-
-
-def share_link(run: RunRow) -> None:
-    """Offer a link to the report of a run, and to end those that work."""
-    if read_only():
-        return
-    with st.popover("Share a link", icon=":material/link:", key="share_link"):
-        st.caption(
-            "Anyone who has the link can read the report, the test rows in it included, without signing in, and nothing else. "
-            "It ends by itself, at once when you end it here, and when you may not change the project any more."
-        )
-        days = ui.select(
-            "It works for", {d: counted(d, "day") for d in LINK_DAYS}, USUAL_DAYS, key="link_days"
-        )
-        ui.button("Make a link", "link_make", icon="add_link", on_click=ui.callback(_make, run.id, days))
-        ui.problem_line(PROBLEM)
-        working = [link for link in reading.links() if link.run_id == run.id]
-        token = LINK_TOKEN.get(run.id)
-        if token_hash(token) in {link.hash for link in working}:
-            st.code(f"{_origin()}{PATH}{token}", language=None, wrap_lines=True)
-            st.caption("Copy it now: only a hash of it is kept, so it cannot be shown again.")
-            if is_this_machine(urlsplit(_origin()).hostname or ""):
-                st.caption("This dashboard can only be reached from this machine, and so can the link.")
-        link_rows(working, {run.id: run.title})
-
-
-def _make(run_id: str, days: int) -> None:
-    with ui.problem_kept(PROBLEM), writing(f"shared for {days} days", run_id) as store:
-        LINK_TOKEN.set(store.links.make(run_id, days, users.name()), run_id)
-
-
-def _origin() -> str:
-    """Return the address under which the browser reaches the dashboard, without a path."""
-    parts = urlsplit(st.context.url or "")
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

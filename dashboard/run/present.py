@@ -44,7 +44,7 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
             st.query_params.pop(PRESENT, None)
             st.rerun()
     watch(shown, live)
-    if replay_player(run, SHORT):
+    if replay_player(run, TALL):
         return
     if run.is_over and run.result:
         st.html(reading.hero(run))

@@ -6,7 +6,6 @@ escaped by the template.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -235,37 +234,33 @@ class Mark(NamedTuple):
 def score_chart(
     trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], leads: Sequence[Lead], chosen: str
 ) -> JsonObject:
-    """Return the chart of a search: the grid, the best so far with its interval, a dot for each prompt scored.
+    """Return the chart of a search from 0 to 100 %: the grid, the best so far with its interval, a dot for each prompt scored.
 
     `chosen` is the id of the prompt chosen at the end; the first of the candidates is the baseline.
     """
     known = {c: t for c, t in known_trials(trials).items() if t.answered_score is not None}
     rows = max((t.rows_total for t in known.values()), default=0)
     dots = [(c, t, t.answered_score or 0.0) for c in candidates if (t := known.get(c.id)) is not None]
-    low = max(0.0, min([*(dot[2] for dot in dots), *(lead.score.low for lead in leads)], default=0.0) - 0.08)
-    step = 0.2 if low < 0.6 else 0.1
-    low = math.floor(low / step + 1e-9) * step
     last = max((c.number for c, _, _ in dots), default=0)
 
     def x(number: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (number + 0.5) / (last + 1)
 
     def y(score: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (score - low) / max(1e-9, 1 - low))
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - score)
 
     def mark(candidate: CandidateRow, trial: TrialRow, score: float) -> Mark:
         kind = "chosen" if candidate.id == chosen else "whole" if trial.rows_total == rows else "part"
         text = f"Prompt {candidate.number}: {percent(score, 1)} on {trial.rows_done} rows"
         return Mark(x(candidate.number), y(score), text, kind)
 
-    values = [low + number * step for number in range(round((1 - low) / step) + 1)]
     path, band = (
         " ".join(f"{x(at):.1f},{y(score):.1f}" for at, score in corners)
         for corners in outlines(leads, last + 0.5)
     )
     start = next((score for c, _, score in dots if c.number == 0), None)
     return {
-        "grid": [Mark(LEFT, y(value), percent(value, 0)) for value in values],
+        "grid": [Mark(LEFT, y(fifth / 5), percent(fifth / 5, 0)) for fifth in range(6)],
         "numbers": [Mark(x(n), HEIGHT - BOTTOM, str(n)) for n in range(0, last + 1, 1 + last // 20)],
         "baseline": None if start is None else Mark(LEFT, y(start), percent(start, 0)),
         "band": band,

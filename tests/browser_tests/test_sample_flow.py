@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, press_first_row, settled, shoot, to_page
+from support.pages.browser_frame import press, press_first_row, settled, shoot, to_page, to_tab
 
 from engine.store.store import Store
 
@@ -140,6 +140,7 @@ def test_every_candidate_says_why_it_exists(finished):
 def test_the_exported_program_gives_the_same_answers(finished, server, tmp_path: Path):
     to_page(finished, "export")
     shoot(finished, "export")
+    to_tab(finished, "For developers")
     with finished.expect_download() as started:
         press(finished, "download_json")
     program = tmp_path / "program.json"
@@ -220,14 +221,15 @@ def test_the_history_opens_a_run_and_keeps_a_note(finished):
 
 def test_a_version_is_kept_and_put_into_use_and_the_export_is_proven(finished):
     to_page(finished, "export")
+    to_tab(finished, "For people")
     expect(finished.locator(".st-key-proof")).to_contain_text("every row as before")
+    to_tab(finished, "For developers")
     finished.locator("[class*=st-key-version_note_] input").fill("<b>first</b> ![x](http://a)")
     press(finished, "keep_version")
     expect(finished.locator(".st-key-version_1")).to_contain_text("<b>first</b> ![x]")
     press(finished, "version_use_1")
     expect(finished.locator(".st-key-version_1")).to_contain_text("In use")
     shoot(finished, "export_versions")
-    finished.locator(".st-key-other_forms summary").click()
     with finished.expect_download() as started:
         press(finished, "download_container")
     assert started.value.suggested_filename == "program_container.zip"

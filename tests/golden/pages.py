@@ -18,6 +18,7 @@ TABS = {
     "prompts_view": ("Rules and examples", "All prompts", "What came from what", "Which step"),
     "rows_view": ("By prompt", "Scores"),
     "example_tabs": ("Rows", "Add rows", "Columns"),
+    "export_tab": ("For people", "For developers"),
 }
 
 
@@ -66,7 +67,10 @@ PAGES: Mapping[str, Visit] = {
     "results-one-row": Visit("results", {"row": "9"}, {"results_tab": "Rows"}),
     "try_it": Visit("try_it"),
     "try_it-answered": Visit("try_it", pressed="try_it"),
-    "export": Visit("export", session={"other_forms": True, "export_prompt": True}),
+    **{
+        f"export-{name}": Visit("export", session={**tab, "export_prompt": True})
+        for name, tab in _tabs("export_tab")
+    },
     "history": Visit("history"),
     "history-one-run": Visit("history", session=_rows(0)),
     "history-two-runs": Visit("history", session=_rows(0, 1)),

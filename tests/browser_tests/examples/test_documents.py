@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot, to_page
+from support.pages.browser_frame import press, settled, shoot, to_page, to_tab
 
 SHOPS = ("Ahorn", "Birke", "Eiche")
 GOODS = ("tea", "cups", "plates", "trays", "spoons")
@@ -96,7 +96,7 @@ def test_a_zip_of_documents_is_read_tuned_corrected_and_exported(new_page, tmp_p
     settled(page)
     expect(page.locator(f".tb-document .row[data-path='{path}'] .answer")).to_have_text(answer)
     to_page(page, "export")
-    page.locator(".st-key-other_forms summary").click()
+    to_tab(page, "For developers")
     with page.expect_download() as download:
         press(page, "download_records")
     with zipfile.ZipFile(download.value.path()) as packed:

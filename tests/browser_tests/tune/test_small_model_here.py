@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import fill, other_way, pick, press, settled, shoot, to_page
+from support.pages.browser_frame import fill, other_way, pick, press, settled, shoot, to_page, to_tab
 from support.run_setup import add_data
 from support.servers.openai_server import OpenAIServer
 from support.training import tiny_model
@@ -112,6 +112,7 @@ def test_a_small_model_is_trained_here_judged_exported_and_answers(
     assert teacher["cost"].startswith("$")
     shoot(page, "small-model-here-results")
     to_page(page, "export")
+    to_tab(page, "For developers")
     shoot(page, "small-model-here-export")
     with page.expect_download() as download:
         press(page, "download_weights")

@@ -31,13 +31,15 @@ def finished(home, project=None):
     return run_id, project
 
 
-def start(**params):
-    return open_page("export", **params)
+def start(tab="For people", **params):
+    app = open_page("export", **params)
+    app.session_state["export_tab"] = tab
+    return app.run()
 
 
 def opened(*folded, **params):
-    app = start(**params)
-    for key in folded or ("other_forms",):
+    app = start("For developers", **params)
+    for key in folded:
         app.session_state[key] = True
     return app.run()
 
@@ -50,13 +52,15 @@ def test_without_a_run_it_says_what_to_do(home):
 
 def test_a_finished_run_shows_its_proof_and_every_form(home):
     run_id, project = finished(home)
-    at_first = said(start(project=project, run=run_id))
+    at_first_page = start(project=project, run=run_id)
+    at_first = said(at_first_page)
     assert "Proven to score the same" in at_first
     assert "every row as before" in at_first
-    assert "runs on its own" in at_first
-    assert "tuneboard serve program.json" in at_first
+    assert "Download replay.html" in {b.label for b in at_first_page.get("download_button")}
     assert "Markdown page" not in at_first  # what few need is made when it is asked for
-    shown = said(opened("other_forms", "export_prompt", project=project, run=run_id))
+    shown = said(opened("export_prompt", project=project, run=run_id))
+    assert "runs on its own" in shown
+    assert "tuneboard serve program.json" in shown
     assert "A folder to build a container from" in shown
     assert "Python script with Tuneboard" in shown
     assert "Markdown page" in shown
@@ -92,7 +96,7 @@ def test_weights_too_large_for_a_zip_come_with_the_command_that_writes_them(home
     program = read_program(path)
     tuned = program.candidate.with_step(next(iter(program.candidate.steps)), weights="tuned/big")
     path.write_text(to_text(program.model_copy(update={"candidate": tuned})))
-    app = start(project=project, run=run_id)
+    app = opened(project=project, run=run_id)
     for form in ("weights", "container"):
         assert app.button(key=f"download_{form}").disabled
         assert any(
@@ -105,7 +109,7 @@ def test_a_version_is_kept_used_and_put_back(home):
     run_id, project = finished(home)
     with Store.open() as store:
         keep_version(store, run_id, store.runs.get(run_id).result.seed_candidate, "the first")
-    app = start(project=project, run=run_id)
+    app = opened(project=project, run=run_id)
     assert not app.button(key="keep_version").disabled
     app.text_input(key=f"version_note_{run_id}").set_value("**better**").run()
     app.button(key="keep_version").click().run()

@@ -60,7 +60,7 @@ def test_after_another_prompt_is_taken_every_surface_shows_its_figures_and_inter
     assert f"{score} on the test rows" in surfaces["export"]
     (line,) = [d.value for d in page("history", ids).dataframe if "Gain" in d.value.columns]
     assert (f"{line['After'][0]:.0f} %", in_points(line["Gain"][0])) == (score, gain)
-    assert f"**{score}** on the test rows" in said(open_page("home"))
+    assert f"→ {score}" in html(open_page("home"))
     assert copied(app) == reading.prompt_text(run, ids.fixed)
     assert f"The prompt to copy: {score} on the test rows." in said(app)
 

@@ -141,6 +141,12 @@ def other_way(page: Page, name: str) -> None:
     settled(page)
 
 
+def to_tab(page: Page, name: str) -> None:
+    """Open a tab of the page."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    settled(page)
+
+
 def press(page: Page, key: str) -> None:
     """Press the button with this key. (Streamlit draws a button that has a tooltip twice.)"""
     page.locator(f".st-key-{key} button").first.click()
