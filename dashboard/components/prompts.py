@@ -79,9 +79,10 @@ def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
     _diff_box(_split(changes) if split else _unified(changes), "diff split" if split else "diff")
 
 
-def prompt_text(text: str) -> None:
-    """Show the text that the others next to it are compared with."""
-    st.caption("The others are compared with this one.")
+def prompt_text(text: str, *, alone: bool) -> None:
+    """Show the text that the others next to it are compared with, or a text alone."""
+    if not alone:
+        st.caption("The others are compared with this one.")
     _diff_box(
         f"<tr><td class='n'></td><td>{escape(line) or '&nbsp;'}</td></tr>"
         for line in text.splitlines() or [""]

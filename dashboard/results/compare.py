@@ -177,26 +177,19 @@ def heads(found: Sequence[ComparedCandidate]) -> None:
 
 def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:
     before, *others = states
-    if not others:
-        st.markdown("**Instruction**")
-        ui.plain_code(before.instructions or "(no instruction)")
-        st.markdown(f"**Solved examples** · {len(before.demos)}")
-        _shown_demos(before.demos, before.demos, f"{path}_0")
-        return
     if split or len(others) == 1:
         st.markdown("**Instruction**")
         prompt_diff(before.instructions, others[0].instructions, split=split)
         _descriptions(before, others[0])
         _demos((before, others[0]), path)
         return
-    columns = st.columns(len(states))
-    for at, (column, state) in enumerate(zip(columns, states, strict=True)):
+    for at, (column, state) in enumerate(zip(st.columns(len(states)), states, strict=True)):
         with column:
             st.markdown("**Instruction**")
             if at:
                 prompt_diff(before.instructions, state.instructions, split=False)
             else:
-                prompt_text(state.instructions)
+                prompt_text(state.instructions or "(no instruction)", alone=not others)
             _descriptions(before, state)
             st.markdown(f"**Solved examples** · {len(state.demos)}")
             _shown_demos(state.demos, before.demos if at else state.demos, f"{path}_{at}")

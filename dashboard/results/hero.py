@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from dashboard.components.runs import finish_test, present_button
 from dashboard.components.take_away import copy_button, share_link
 from dashboard.results.charts import weighed
 from dashboard.results.compare import take_candidate
+from dashboard.results.parts import red_pen, struck_parts, struck_score
 from dashboard.services import (
     VERDICT_TITLES,
     JsonObject,
@@ -24,13 +25,12 @@ from dashboard.services import (
     compared_scores,
     recommended,
     result_sentences,
-    row_figures,
     run_report,
     short,
-    signed,
+    use_of_a_row,
 )
 from dashboard.state import candidates, more_scores, reading
-from dashboard.state.candidates import score_words
+from dashboard.state.candidates import ComparedCandidate, score_words
 from dashboard.text import escape_markdown
 
 PROMPT_HEIGHT = 330
@@ -39,15 +39,17 @@ PROMPT_HEIGHT = 330
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 
 
-def hero(run: RunRow, result: RunResult, notes: Sequence[str]) -> None:
-    """Show what a run came to, with notes on it, and what can be done with it."""
+def hero(run: RunRow, result: RunResult, notes: Sequence[str], picked: Sequence[ComparedCandidate]) -> None:
+    """Show what a run came to, with notes on it, what can be done with it, and what striking out parts would do."""
     with ui.card("hero"):
         title, look = VERDICT_TITLES[result.shown.verdict.kind]
         terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain", "token"))
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
-        st.html(reading.hero(run))
+        shown = next((c for c in picked if c.candidate.id == result.shown.best_candidate), None)
+        score = struck_score(shown, result.shown.best.test) if shown else None
+        st.html(reading.hero(run, (score, len(struck_parts(shown))) if shown and score is not None else None))
         with st.container(key="verdict"):
-            sentences = filter(None, [*result_sentences(result), *notes, *_use_of_a_row(result)])
+            sentences = filter(None, [*result_sentences(result), *notes, use_of_a_row(result)])
             st.caption("  \n".join(escape_markdown(s, 1000) for s in sentences))
         finish_test(run)
         copied = candidates.copied_prompt(run)
@@ -62,23 +64,24 @@ def hero(run: RunRow, result: RunResult, notes: Sequence[str]) -> None:
             present_button(run)
 
 
-def _use_of_a_row(result: RunResult) -> list[str]:
-    """Say what a row takes with the prompt shown, against the starting one; nothing before the final test."""
-    if result.shown.verdict.kind == "not_tested":
-        return []
-    figures = (
-        (name, value, f" ({signed(change)} %)" * bool(change)) for name, value, change in row_figures(result)
-    )
-    return [" · ".join(f"{name}: {value}{change}" for name, value, change in figures)]
+def prompt_card(run: RunRow, picked: Sequence[ComparedCandidate]) -> None:
+    """Show the prompt as it would be pasted, or as a document with a red pen."""
+    views: dict[str, Callable[[], None]] = {"As you paste it": lambda: _pasted(run)} if run.result else {}
+    views |= {"With a red pen": lambda: red_pen(picked)} if picked else {}
+    with ui.card("prompt_card"):
+        with ui.row("prompt_head", side="distribute"):
+            st.markdown("**The prompt**", help=explain("prompt"), width="content")
+            view, *more = views
+            if more:
+                view = ui.segments("View", list(views), default=view, key="prompt_view", bind="query-params")
+        views[view]()
 
 
-def prompt_card(run: RunRow) -> None:
-    """Show the prompt as it would be pasted."""
+def _pasted(run: RunRow) -> None:
     copied = candidates.copied_prompt(run)
-    with ui.card("prompt_card", "The prompt, as you paste it", explain("prompt")):
-        st.caption(escape_markdown(copied.about, 400))
-        if copied.candidate:
-            ui.plain_code(reading.prompt_text(run, copied.candidate), height=PROMPT_HEIGHT)
+    st.caption(escape_markdown(copied.about, 400))
+    if copied.candidate:
+        ui.plain_code(reading.prompt_text(run, copied.candidate), height=PROMPT_HEIGHT)
 
 
 class Offer(NamedTuple):
@@ -99,9 +102,9 @@ def take_card(run: RunRow, result: RunResult) -> None:
     with ui.card("take", "" if advice else "Which prompt do you take?", explain("prompt taken")):
         ui.problem_line(f"take_refused_{run.id}")
         with st.container(key="offers", gap="xsmall"):
-            for offer in sorted(offers, key=lambda o: not advice or o.candidate != advice.candidate):
-                first = advice is not None and offer.candidate == advice.candidate
-                _offer(run, offer, advice.sentence if advice and first else "")
+            best = advice.candidate if advice else ""
+            for offer in sorted(offers, key=lambda offer: offer.candidate != best):
+                _offer(run, offer, advice.sentence if advice and offer.candidate == best else "")
 
 
 def _offer(run: RunRow, offer: Offer, advice: str) -> None:

@@ -34,7 +34,7 @@ def missing_rows_offer(found: Sequence[ComparedCandidate], key: str) -> None:
                 takes = "It takes" if len(missing) == 1 else "They take"
                 about = f"Scores {names}. {takes} at most twice the calls that its rows have taken so far."
                 about += f" {AFTER}" if split == "test" else ""
-                score_button(f"Score the {rows}", missing, f"{key}_{split}", about)
+                score_button(f"Score the {rows} ({{}})", missing, f"{key}_{split}", about)
     ui.problem_line(PROBLEM)
 
 
@@ -47,10 +47,10 @@ def score_button(
     *,
     then: Callable[[], None] = lambda: None,
 ) -> None:
-    """Draw the button that asks for scores, with what they are expected to cost; `then` is called once they are asked for."""
+    """Draw the button that asks for scores; its label has a place for their cost, `then` is called afterwards."""
     refusals = (models.run_refusal(reading.run_spec(unscored.run)) for unscored in missing)
     ui.button(
-        f"{label} ({price(more_scores.cost_of(missing))})".replace("$", "\\$"),
+        label.format(price(more_scores.cost_of(missing))).replace("$", "\\$"),
         key,
         why_not or next(filter(None, refusals), ""),
         icon="playlist_add_check",

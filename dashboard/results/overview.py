@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import streamlit as st
@@ -23,36 +24,29 @@ from dashboard.results.hero import hero, prompt_card, take_card
 from dashboard.results.labels import label_view
 from dashboard.results.models import comparison_sentence, models_and_cost
 from dashboard.results.more_scores import scoring_under_way
-from dashboard.results.parts import parts_view
 from dashboard.results.rows import row_matrix, split_choice
-from dashboard.services import RunResult, RunRow, chosen_from
+from dashboard.services import ADVICE, RunResult, RunRow, chosen_from
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.live.snapshot import parts
 from dashboard.text import escape_markdown
 
-ADVICE = {
-    "unchanged": "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
-    "not_enough": "More test rows would tell: add examples, or give the final test a larger share of them.",
-    "too_close": "More test rows would tell them apart; until then the cheaper of the two is as good a choice.",
-    "worse": "Stay with the starting prompt, or try another way of tuning.",
-}
-"""Advice after a verdict without a clear gain."""
-
 
 def results_view(run: RunRow) -> None:
     """Show a run that has at least begun to score prompts."""
-    result, best = run.result, run.best
-    if result:
-        hero(run, result, _notes(run, result))
-        take_card(run, result)
-        prompt_card(run)
+    best, spec, runs = run.best, None, [run]
+    with suppress(ValueError):  # saved by another version
+        spec = reading.run_spec(run)
+        runs = candidates.comparable(run, reading.runs(run.project_id))
+    picked = candidates.chosen(run, best, st.query_params.get(candidates.PARAM, ""), runs) if spec else []
+    if run.result:
+        hero(run, run.result, _notes(run, run.result), picked)
+        take_card(run, run.result)
     else:
         _without_result(run)
-    try:
-        runs = candidates.comparable(run, reading.runs(run.project_id))
-        spec = reading.run_spec(run)
-    except ValueError:
+    if run.result or picked:
+        prompt_card(run, picked)
+    if spec is None:
         st.caption("This run was saved by another version of Tuneboard; its prompts cannot be compared here.")
         return
     picked = candidate_picker(run, best, runs)
@@ -61,9 +55,9 @@ def results_view(run: RunRow) -> None:
         return
     scoring_under_way([run, *(c.run for c in picked)])
     tabs: dict[str, Callable[[], None]] = {
-        "Prompts": lambda: _prompts(run, best, picked, several=len(spec.pipeline.steps) > 1),
-        "Rows": lambda: _rows(run, picked, record=spec.pipeline.has_record),
-        "Models and cost": lambda: models_and_cost(run, spec, picked),
+        "Prompts": partial(_prompts, run, best, picked, several=len(spec.pipeline.steps) > 1),
+        "Rows": partial(_rows, run, picked, record=spec.pipeline.has_record),
+        "Models and cost": partial(models_and_cost, run, spec, picked),
     }
     for tab, draw in zip(
         st.tabs(list(tabs), key="results_tab", on_change="rerun", bind="query-params"),
@@ -88,7 +82,6 @@ def _notes(run: RunRow, result: RunResult) -> list[str]:
 def _prompts(run: RunRow, best: str, picked: Sequence[ComparedCandidate], *, several: bool) -> None:
     views: dict[str, Callable[[], None]] = {
         "Word by word": lambda: candidate_compare(picked),
-        "Rules and examples": lambda: parts_view(picked),
         "All prompts": lambda: _all(run, best),
         "What came from what": lambda: candidate_family(run, best, picked),
     }

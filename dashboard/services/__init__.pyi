@@ -24,6 +24,7 @@ from engine.basics.text import (
     dollars as dollars,
     duration as duration,
     in_percent as in_percent,
+    in_points as in_points,
     listed as listed,
     percent as percent,
     points_gained as points_gained,
@@ -86,7 +87,7 @@ from engine.export.formats import (
 from engine.export.hero import (
     compared_scores as compared_scores,
     result_sentences as result_sentences,
-    row_figures as row_figures,
+    use_of_a_row as use_of_a_row,
 )
 from engine.export.program import (
     ProgramFile as ProgramFile,
@@ -225,8 +226,11 @@ from engine.runs.results.exports import (
     use_version as use_version,
 )
 from engine.runs.results.prompt_parts import (
+    PartEffect as PartEffect,
     PromptPart as PromptPart,
+    part_effects as part_effects,
     prompt_parts as prompt_parts,
+    score_without as score_without,
     without_parts as without_parts,
 )
 from engine.runs.results.report import (
@@ -290,7 +294,10 @@ from engine.search.judging.verdict import (
     smallest_gain as smallest_gain,
     step_credit as step_credit,
 )
-from engine.search.judging.wording import runs_sentence as runs_sentence
+from engine.search.judging.wording import (
+    ADVICE as ADVICE,
+    runs_sentence as runs_sentence,
+)
 from engine.signature.grammar import without_none as without_none
 from engine.signature.types.media import media_type as media_type
 from engine.store.access import (

@@ -427,11 +427,12 @@ def prompt(run: RunRow, candidate_id: str) -> Candidate:
 
 
 @cached_for_home(8)
-def hero(run: RunRow) -> str:
-    """Return the picture of what a run came to as HTML."""
+def hero(run: RunRow, estimate: tuple[float, int] | None = None) -> str:
+    """Return the picture of what a run came to as HTML; with an estimated score and the number of parts it is without."""
+    from engine.export.hero import StruckScore
     from engine.runs.results.report import hero_of
 
-    return read_store(hero_of, run)
+    return read_store(hero_of, run, StruckScore(*estimate) if estimate else None)
 
 
 @cached_for_home(8)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.basics.data import JsonObject
 from engine.basics.text import (
@@ -19,6 +19,7 @@ from engine.basics.text import (
     points_gained,
     price,
     short,
+    signed,
     time_taken,
 )
 from engine.search.result import PromptFigures, RunResult, UnfinishedTest, Verdict
@@ -115,11 +116,18 @@ def compared_scores(verdict: Verdict) -> str:
     return f"{change.after} against {change.before} %, {sure} ({change.interval})"
 
 
-def hero_html(result: RunResult, rows: Sequence[Turn]) -> str:
-    """Return the picture of a run's result as HTML with its style."""
+class StruckScore(NamedTuple):
+    """An estimated score (0 to 1) of the prompt shown without some of its parts, and how many these are."""
+
+    score: float
+    parts: int
+
+
+def hero_html(result: RunResult, rows: Sequence[Turn], estimate: StruckScore | None = None) -> str:
+    """Return the picture of a run's result as HTML with its style; with an estimate that is in the place of the score."""
     module: Any = templates().get_template("hero.html.j2").module
     style = templates().get_template("hero.css").render()
-    return f"<style>{style}</style>{module.hero(hero(result, rows))}"
+    return f"<style>{style}</style>{module.hero(hero(result, rows) | _estimated(result, estimate))}"
 
 
 def hero(result: RunResult, rows: Sequence[Turn]) -> JsonObject:
@@ -154,6 +162,25 @@ def hero(result: RunResult, rows: Sequence[Turn]) -> JsonObject:
     }
 
 
+def _estimated(result: RunResult, estimate: StruckScore | None) -> JsonObject:
+    """Return what the picture says in another way of a prompt of which parts were struck out; nothing before the final test."""
+    before = result.shown.verdict.baseline
+    if estimate is None or before is None:
+        return {}
+    gain = points_gained(before, estimate.score)
+    return {
+        "before": percent(before),
+        "after": f"≈ {percent(estimate.score)}",
+        "what": f"an estimate, without {counted(estimate.parts, 'part')}",
+        "exact": [percent(before, 1), percent(estimate.score, 1), in_points(gain, 1)],
+        "gain": in_points(gain),
+        "between": "by the rows to choose by: score this version to know",
+        **dict.fromkeys(("bar", "practice")),
+        "dots": [],
+        "line": "",
+    }
+
+
 def row_figures(result: RunResult) -> list[tuple[str, str, int]]:
     """Return what a row takes with the prompt shown: name, value, and the change against the start in percent (0: none)."""
     before, after = result.baseline, result.shown.best
@@ -171,6 +198,16 @@ def row_figures(result: RunResult) -> list[tuple[str, str, int]]:
         ),
         ("Time per row", time_taken(after.seconds_per_row), 0),
     ]
+
+
+def use_of_a_row(result: RunResult) -> str:
+    """Return what a row takes with the prompt shown, against the starting one, in words; "" before the final test."""
+    if result.shown.verdict.kind == "not_tested":
+        return ""
+    figures = row_figures(result)
+    return " · ".join(
+        f"{name}: {value}{f' ({signed(change)} %)' if change else ''}" for name, value, change in figures
+    )
 
 
 def turned(rows: Iterable[Turn]) -> tuple[list[Turn], list[Turn]]:

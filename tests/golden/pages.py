@@ -15,7 +15,8 @@ from support.pages.page_frame import APP
 TEXTS = ("title", "header", "subheader", "markdown", "caption", "text", "success", "info", "warning", "error")
 TABS = {
     "results_tab": ("Prompts", "Rows", "Models and cost"),
-    "prompts_view": ("Rules and examples", "All prompts", "What came from what", "Which step"),
+    "prompt_view": ("With a red pen",),
+    "prompts_view": ("All prompts", "What came from what", "Which step"),
     "rows_view": ("By prompt", "Scores"),
     "example_tabs": ("Rows", "Add rows", "Columns"),
     "export_tab": ("For people", "For developers"),
@@ -59,6 +60,7 @@ PAGES: Mapping[str, Visit] = {
     "run": Visit("run"),
     "results-of-the-second-run": Visit("results", {"run": "Random search"}),
     **{f"results-{name}": Visit("results", session=tab) for name, tab in _tabs("results_tab")},
+    **{f"results-{name}": Visit("results", session=view) for name, view in _tabs("prompt_view")},
     **{f"results-{name}": Visit("results", session=view) for name, view in _tabs("prompts_view")},
     **{
         f"results-{name}": Visit("results", session={**view, "results_tab": "Rows"})

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from engine.basics.text import counted
-from engine.records import Candidate, Demo, value_text
+from engine.records import Candidate, Demo, PartCredit, value_text
 
 _RULE = re.compile(r"\s*(?:[-*•]|\d{1,3}[.)])\s+(\S.*)")
 _HEADING = re.compile(r"\s*\S[^\n]{0,60}:\s*$")
 _LONGEST = 60
 """Characters of a part's text in the sentence that says what a version leaves out."""
+
+
+_MOST_ROWS = 6
+"""Rows that are named."""
 
 
 class PromptPart(NamedTuple):
@@ -66,6 +70,71 @@ def without_parts(candidate: Candidate, parts: Iterable[PromptPart], name: str =
         if changes:
             shorter = shorter.with_step(step, **changes)
     return shorter.derived(f"Like {name}, without {_parts_in_words(left_out)}.", candidate)
+
+
+class PartEffect(NamedTuple):
+    """Effect of a part: how many rows it fixes and breaks, and their numbers where a version without it was scored."""
+
+    fixed: int
+    broken: int
+    rows: tuple[Sequence[int], Sequence[int]] | None = None
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Its two sides in words, fixes and breaks; "" where it turns no row so.
+
+        >>> PartEffect(2, 0).sides, PartEffect(1, 1, ((7,), (9,))).sides
+        (('fixes 2', ''), ('fixes row 7', 'breaks row 9'))
+        """
+        named = self.rows or ((), ())
+        fixed = f"fixes {_rows(named[0]) or self.fixed}" if self.fixed else ""
+        return fixed, f"breaks {_rows(named[1]) or self.broken}" if self.broken else ""
+
+
+def _rows(numbers: Sequence[int]) -> str:
+    if not numbers:
+        return ""
+    more = f" and {len(numbers) - _MOST_ROWS} more" if len(numbers) > _MOST_ROWS else ""
+    named = ", ".join(map(str, numbers[:_MOST_ROWS]))
+    return f"{'row' if len(numbers) == 1 else 'rows'} {named}{more}"
+
+
+def part_effects(
+    candidate: Candidate,
+    parts: Iterable[PromptPart],
+    found: Iterable[PartCredit],
+    scores: Mapping[str, Mapping[int, float]],
+    numbers: Mapping[int, int],
+) -> dict[PromptPart, PartEffect]:
+    """Return what parts of a prompt do, as far as it is known: measured by a version without it, or as a search found.
+
+    `scores` are those of all rows to choose by: candidate id -> row -> score. `numbers` are the rows' as people count them.
+    """
+    estimated = {(c.step, c.kind, c.text): PartEffect(c.fixed, c.broken) for c in found}
+    effects: dict[PromptPart, PartEffect] = {}
+    for part in parts:
+        before, after = scores.get(without_parts(candidate, [part]).id), scores.get(candidate.id)
+        if before is not None and after is not None:
+            shared = sorted(before.keys() & after.keys())
+            fixed = [numbers.get(row, row) for row in shared if after[row] > before[row]]
+            broken = [numbers.get(row, row) for row in shared if after[row] < before[row]]
+            effects[part] = PartEffect(len(fixed), len(broken), (fixed, broken))
+        elif (credit := estimated.get((part.step, part.kind, part.text))) is not None:
+            effects[part] = credit
+    return effects
+
+
+def score_without(score: float, effects: Sequence[PartEffect], rows: int) -> float | None:
+    """Return an estimate of a score (0 to 1) without parts of a prompt, by their effects on a number of rows; None without any.
+
+    Each row that a part fixes is lost and each that it breaks is won back, as if no two parts bore on the same row.
+
+    >>> score_without(0.8, [PartEffect(4, 1), PartEffect(0, 1)], 40)
+    0.75
+    """
+    if not effects:
+        return None
+    return min(1.0, max(0.0, score + sum(e.broken - e.fixed for e in effects) / max(1, rows)))
 
 
 def _without_lines(lines: list[str], gone: set[int]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from engine.basics.data import Values
 from engine.errors import EngineError, RunError, entry_named
-from engine.export.hero import hero_html
+from engine.export.hero import StruckScore, hero_html
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.pipeline.build import build_program
@@ -91,9 +91,9 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
     return tuple(rows)
 
 
-def hero_of(store: Store, run: RunRow) -> str:
+def hero_of(store: Store, run: RunRow, estimate: StruckScore | None = None) -> str:
     """Return the picture of what a run came to as HTML: see `engine.export.hero`."""
-    return hero_html(run.require_result(), [row.turn for row in rows_of(store, run)])
+    return hero_html(run.require_result(), [row.turn for row in rows_of(store, run)], estimate)
 
 
 def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, str], ...]:

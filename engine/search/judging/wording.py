@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 SOLVING = "looking for solved rows"
 """Label of trials on training rows whose right answers become examples; pages name them so."""
 
+ADVICE = {
+    "unchanged": "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
+    "not_enough": "More test rows would tell: add examples, or give the final test a larger share of them.",
+    "too_close": "More test rows would tell them apart; until then the cheaper of the two is as good a choice.",
+    "worse": "Stay with the starting prompt, or try another way of tuning.",
+}
+"""Advice after a verdict without a clear gain."""
+
 
 def closing_message(message: str, cause: str, end: SearchResult, asked: int, usable: int) -> str:
     """Return the message at the end of a search; its own `message`, after what hindered it, unless it

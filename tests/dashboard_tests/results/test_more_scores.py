@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,8 +14,11 @@ from support.run_setup import wait_for
 
 from dashboard.state import candidates, launching, reading
 from dashboard.state.editing import drafts
+from engine.basics.text import percent
 from engine.pipeline.templates import SAMPLES
+from engine.records import PartCredit
 from engine.runs.results.more_scores import ScoreRequest, ask_score
+from engine.runs.results.prompt_parts import PartEffect, prompt_parts, score_without
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
@@ -26,8 +30,8 @@ def open_page(project, run, tab="", **params):
     app.query_params.update(given)
     app.run()
     app.query_params.update(given)
-    if tab == "Rules and examples":
-        app.session_state["prompts_view"] = tab
+    if tab == "With a red pen":
+        app.session_state["prompt_view"] = tab
     elif tab:
         app.session_state["results_tab"] = tab
     app.switch_page("results/page.py").run()
@@ -107,13 +111,13 @@ def test_a_version_without_an_example_is_a_prompt_of_the_run(finished, home):
     shows = [c for c in candidates.everything(reading.run(run)) if c.candidate.steps["route"].demos]
     one = next(c for c in shows if "validation" in whole.get(c.id, {}))
     compare = compare_with(run, one.id)
-    app = open_page(project, run, "Rules and examples", compare=compare)
+    app = open_page(project, run, "With a red pen", compare=compare)
     press = button(app, "Score this version")
     assert press.disabled
     app.checkbox[0].uncheck().run()
     app.toggle(key="parts_test").set_value(True).run()
     press = button(app, "Score this version")
-    assert "(free)" in press.label
+    assert " rows, free)" in press.label
     press.click().run()
     assert not app.exception
     over(home, run)
@@ -123,11 +127,37 @@ def test_a_version_without_an_example_is_a_prompt_of_the_run(finished, home):
     assert len(made.candidate.steps["route"].demos) == len(one.candidate.steps["route"].demos) - 1
     assert made.score is not None
     assert made.tested is not None
-    app = open_page(project, run, "Rules and examples", compare=compare)
-    assert "measured: " in app.checkbox[0].label
+    app = open_page(project, run, "With a red pen", compare=compare)
+    assert "· measured" in said(app)
     app = open_page(project, run, "Prompts", compare=compare_with(run, made.id))
     assert "You made it" in said(app)
     assert app.button(key=f"take_{made.id}")
+
+
+def test_a_part_that_is_struck_out_makes_the_score_an_estimate(finished, home):
+    project, run = finished
+    result = reading.run(run).result
+    best = reading.prompt(reading.run(run), result.best_candidate)
+    part = prompt_parts(best)[0]
+    rows = len(
+        reading.outcomes(reading.run(run), candidates.whole(reading.run(run))[best.id]["validation"].number)
+    )
+    with Store.open(home) as store:
+        credit = PartCredit(part.step, part.kind, part.text, 4, 1, 5)
+        store.runs.save_result(run, replace(result, credits=(credit,)))
+    app = open_page(project, run, "With a red pen")
+    assert ":green[✓ fixes 4], :red[✗ breaks 1] · estimated" in said(app)
+    assert "an estimate, without" not in html(app)
+    app.checkbox[0].uncheck().run()
+    likely = percent(score_without(result.best.test, [PartEffect(4, 1)], rows))
+    assert f"≈ {likely}</b><span>an estimate, without 1 part<" in html(app)
+    assert f"about **{likely}**" in said(app).replace("\\", "")
+    app.checkbox[0].check().run()
+    assert "an estimate, without" not in html(app)
+
+
+def html(app):
+    return "".join(str(h.value) for h in app.get("html"))
 
 
 def test_scoring_whose_process_was_killed_goes_on_by_a_press(finished, home):

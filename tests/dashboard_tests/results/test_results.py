@@ -16,6 +16,7 @@ from dashboard.state.editing import drafts
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.runs.results import report
+from engine.runs.results.prompt_parts import prompt_parts
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.search.result import StaticFigures, TeacherFigures
@@ -23,7 +24,6 @@ from engine.store.store import Store
 
 VIEWS = (
     "Prompts/Word by word",
-    "Prompts/Rules and examples",
     "Prompts/All prompts",
     "Prompts/What came from what",
     "Rows/Answers",
@@ -82,6 +82,16 @@ def test_every_tab_of_a_finished_run(tuned, tab):
     assert "test rows" in said(app)
     assert [t.label for t in app.tabs] == ["Prompts", "Rows", "Models and cost"]
     assert "Which step" not in [o for g in app.get("button_group") for o in g.options]
+
+
+def test_the_prompt_is_read_as_a_document_with_a_red_pen(tuned):
+    project, finished = tuned
+    app = open_page(project, finished, prompt_view="With a red pen", compare="")
+    best = reading.run(finished).result.best_candidate
+    parts = prompt_parts(reading.prompt(reading.run(finished), best))
+    assert len([c for c in app.checkbox if c.key.startswith("part_")]) == min(len(parts), 40) > 0
+    app = open_page(project, finished)
+    assert any("--- system ---" in code.value for code in app.code), "at first it is as you paste it"
 
 
 def test_rows_are_filtered_and_one_is_read_whole(tuned):
