@@ -126,7 +126,7 @@ def _outcome(runs: Sequence[RunRow]) -> str:
     word, result = STATES[runs[0].state][0], next((r.result for r in runs if r.result), None)
     if runs[0].goes_on:
         share = progress(runs[0])
-        return f'{word}, {percent(share, 0)}<i class="tb-share"><i style="width:{100 * share:.0f}%"></i></i>'
+        return f'{word}, {percent(share, 0)} <i class="tb-share"><i style="width:{100 * share:.0f}%"></i></i>'
     if result is None or runs[0].state in ("failed", "lost"):
         return escape(word)
     verdict = result.shown.verdict
