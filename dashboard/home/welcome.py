@@ -41,6 +41,7 @@ def film() -> None:
         "label": f"Scores of {prompts} by number, {start:.0f} % at the start. {seen['sentence']}",
         "words": words,
         "winner": "The prompt that it found",
+        "reason": f"What it is made of: {seen['reason']}",
     }
     with ui.card("film", f"{escape_markdown(seen['title'])}: a finished run"):
         _film(key="film_player", data={**seen, **texts})

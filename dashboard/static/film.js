@@ -88,6 +88,7 @@ const build = (box, film) => {
   rules.forEach((line, at) =>
     node(prompt, "div", after(FIRST + 1 + at / rules.length * (SEARCH - 2), { class: "in" }), line)
   );
+  node(prompt, "small", after(END - 0.6, { class: "in" }), film.reason);
 };
 
 export default ({ data, parentElement }) => {

@@ -49,6 +49,7 @@ def film() -> JsonObject:
         "sentence": result_sentences(result)[0],
         "rows": [[before, after] for _, before, after in rows],
         "prompts": [next(iter(c.steps.values())).instructions for c in (start, best)],
+        "reason": best.reason,
         **_chart(seen),
     }
 
