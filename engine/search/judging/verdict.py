@@ -88,7 +88,7 @@ def smallest_gain(rows: int, worse: float = WORSE_ROWS) -> float | None:
     low, high = 0.0, 1 - 2 * worse
     if rows < MIN_ROWS or not shows(high):
         return None
-    while high - low > 0.0005:
+    while high - low > 1e-6:
         middle = (low + high) / 2
         low, high = (low, middle) if shows(middle) else (middle, high)
     return high
