@@ -41,9 +41,9 @@ def bet(now: int, other: int, worse: float) -> str:
     """Return in words what tests of two sizes show.
 
     >>> bet(36, 120, 0.05)
-    'With **36 test rows** a gain of **27 points** or more will show; with 120 rows, of 13.'
+    'With **36 test rows** a gain of **27 points** or more will show; with 120 rows, of 12.'
     >>> bet(6, 120, 0.05)
-    'With **6 test rows** no gain will show; with 120 rows, one of 13 points or more will.'
+    'With **6 test rows** no gain will show; with 120 rows, one of 12 points or more will.'
     """
     first, second = points(now, worse), points(other, worse)
     start = f"With **{counted(now, 'test row')}**"
@@ -56,7 +56,7 @@ def bet(now: int, other: int, worse: float) -> str:
 def points(rows: int, worse: float) -> int | None:
     """Return the smallest gain that a test shows, in whole points of 100."""
     gain = smallest_gain(rows, worse)
-    return None if gain is None else math.ceil(100 * gain)
+    return None if gain is None else round(100 * gain)
 
 
 def final_test_card(page: ProjectPage) -> None:

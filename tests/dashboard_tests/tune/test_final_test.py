@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 
 def points(rows, worse=WORSE_ROWS):
-    return math.ceil(100 * smallest_gain(rows, worse))
+    return round(100 * smallest_gain(rows, worse))
 
 
 def rows_slider(app):
