@@ -210,9 +210,9 @@ def lineage_figure(nodes: Sequence[Node], best_id: str) -> dict[str, object]:
 
 
 def variants_figure(
-    found: Sequence[PricedPrompt], best_id: str, unit: Unit, most: float
+    found: Sequence[PricedPrompt], best_id: str, unit: Unit, most: float, within: str
 ) -> dict[str, object]:
-    """Draw quality against cost, with a line at the most a row may take.
+    """Draw quality against cost, with a line at the most a row may take, and a ring round the best one `within` it.
 
     Prompts that another beats outright are grey, the chosen one is a star.
     """
@@ -227,7 +227,7 @@ def variants_figure(
     limit: JsonObject = {"type": "scatter", "mode": "lines", "name": "Your limit", "hoverinfo": "skip"}
     limit |= {"x": [most, most], "y": [min(scores), max(scores)]}
     traces: list[JsonObject] = [limit | {"line": {"color": "$accent", "width": 2, "dash": "dash"}}]
-    hover = "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.4g} " + unit.title.lower()
+    hover = "Prompt %{customdata}: <b>%{y:.1f} %</b><br>%{x:.4g} " + unit.title.lower()
     for name, marker in markers.items():
         group = [
             p
@@ -238,7 +238,16 @@ def variants_figure(
             dots = _dots(name, [(p.number, p.use, in_percent(p.score)) for p in group], marker, hover)
             # A prompt on several models: the point is named by the model.
             texts = [escape(p.name.partition(" on ")[2].rpartition("/")[2] or str(p.number)) for p in group]
-            traces.append(dots | {"text": texts} | ({"mode": "markers"} if name == outdone else {}))
+            bare = name == outdone and texts == [str(p.number) for p in group]
+            traces.append(dots | {"text": texts} | ({"mode": "markers"} if bare else {}))
+    ring = [(p.number, p.use, in_percent(p.score)) for p in found if p.candidate == within]
+    look: dict[str, object] = {
+        "symbol": "circle-open",
+        "size": 28,
+        "color": "$accent",
+        "line": {"width": 2.5},
+    }
+    traces.append(_dots("Best within it", ring, look, hover) | {"mode": "markers"})
     layout = {
         "xaxis": _axis(unit.title, rangemode="tozero"),
         "yaxis": _axis("Score on validation rows (%)", ticksuffix=" %"),

@@ -234,27 +234,25 @@ def quality_and_cost(run: RunRow, picked: Sequence[ComparedCandidate]) -> None:
             return
         worse = beaten(every)
         uses = [p.use for p in every if p.candidate not in worse]
-        low, high = min(uses), max(uses)
-        most = high
-        if low < high:
-            places = [low + (high - low) * at / STEPS for at in range(STEPS)] + [high]
-            most = places[
-                st.select_slider(
-                    f"{unit.title}, at most",
-                    range(STEPS + 1),
-                    STEPS,
-                    format_func=lambda at: unit.words(places[at]).replace("$", "\\$"),
-                    key="price_line",
-                )
-            ]
-        if advice := recommended_at(every, most, unit):
-            with ui.row("at_price", side="distribute"):
-                st.markdown(f"**{escape_markdown(advice.sentence, 400)}**", width="content")
-                take = ui.callback(take_candidate, run.id, advice.candidate)
-                ui.chosen_or_button(run.taken == advice.candidate, "take_at_price", take, "Take it")
+        low, most = min(uses), max(uses)
+        places = [*(low + (most - low) * at / STEPS for at in range(STEPS)), most]
+        if low < most:
+            at = st.select_slider(
+                f"{unit.title}, at most",
+                range(STEPS + 1),
+                STEPS,
+                format_func=lambda at: unit.words(places[at]).replace("$", "\\$"),
+                key="price_line",
+            )
+            most = places[at]
+        advice = recommended_at(every, most, unit)
+        with ui.row("at_price", side="distribute"):
+            st.markdown(f"**{escape_markdown(advice.sentence, 400)}**", width="content")
+            take = ui.callback(take_candidate, run.id, advice.candidate)
+            ui.chosen_or_button(run.taken == advice.candidate, "take_at_price", take, "Take it")
         shown = fewer(every, run.best)
         label = f"Quality against cost of {len(shown)} prompts"
-        figure = variants_figure(shown, run.best, unit, most)
+        figure = variants_figure(shown, run.best, unit, most, advice.candidate)
         _add_clicked(run, plot(figure, key="variants", label=label, height=350, stamp=f"{most:g}"), picked)
 
 

@@ -119,6 +119,39 @@ def test_the_prompt_can_be_copied_and_another_one_taken(finished):
     expect(finished.locator(".st-key-taken_note")).to_have_count(0)
 
 
+def test_a_rule_struck_out_makes_the_score_an_estimate(finished):
+    to_page(finished, "results")
+    finished.get_by_role("radio", name="With a red pen").click()
+    settled(finished)
+    pen, hero = finished.locator(".st-key-red_pen"), finished.locator(".st-key-hero")
+    expect(pen).to_contain_text(re.compile("✓ fixes|✗ breaks|turns no row"))
+    box = pen.get_by_role("checkbox").first
+    box.focus()
+    finished.keyboard.press("Space")
+    settled(finished)
+    expect(hero).to_contain_text("an estimate, without 1 part")
+    expect(
+        finished.get_by_role("button", name=re.compile(r"Score this version \(\d+ rows, free\)"))
+    ).to_be_enabled()
+    shoot(finished, "results_red_pen")
+    box.focus()
+    finished.keyboard.press("Space")
+    settled(finished)
+    expect(hero).not_to_contain_text("an estimate")
+
+
+def test_a_lower_price_names_another_prompt_by_keyboard(finished):
+    to_page(finished, "results")
+    finished.get_by_role("tab", name="Models and cost", exact=True).click()
+    settled(finished)
+    expect(finished.locator(".st-key-at_price")).to_contain_text("the best of all")
+    finished.locator(".st-key-price_line input[type=range]").focus()
+    finished.keyboard.press("Home")
+    settled(finished)
+    expect(finished.locator(".st-key-at_price")).to_contain_text("points less than")
+    shoot(finished, "results_price")
+
+
 def test_rows_can_be_filtered_to_what_changed(finished):
     to_page(finished, "results")
     finished.get_by_role("tab", name="Rows", exact=True).click()
@@ -131,6 +164,7 @@ def test_rows_can_be_filtered_to_what_changed(finished):
 
 def test_every_candidate_says_why_it_exists(finished):
     to_page(finished, "results")
+    finished.get_by_role("tab", name="Prompts", exact=True).click()
     finished.get_by_role("radio", name="All prompts").click()
     settled(finished)
     expect(finished.get_by_test_id("stDataFrame").last).to_be_visible()

@@ -150,8 +150,8 @@ def as_good(found: Sequence[PricedPrompt], best: str) -> PricedPrompt | None:
     return min(others, key=lambda p: p.use, default=None)
 
 
-def recommended_at(found: Sequence[PricedPrompt], most: float, unit: Unit) -> Recommendation | None:
-    """Return the best prompt that takes no more than an amount, and the points lost by it; None without a prompt.
+def recommended_at(found: Sequence[PricedPrompt], most: float, unit: Unit) -> Recommendation:
+    """Return the best of some prompts, one at least, that takes no more than an amount, and the points lost by it.
 
     Where each takes more, it is the one that takes least.
 
@@ -161,8 +161,6 @@ def recommended_at(found: Sequence[PricedPrompt], most: float, unit: Unit) -> Re
     >>> recommended_at(found, 900, TOKENS).sentence
     'Prompt 2: 80 % in practice for 800 tokens a row, the best of all.'
     """
-    if not found:
-        return None
     top = max(found, key=lambda p: (p.score, -p.use))
     able = [p for p in found if p.use <= most] or [min(found, key=lambda p: p.use)]
     best = max(able, key=lambda p: (p.score, -p.use))

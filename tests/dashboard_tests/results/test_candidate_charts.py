@@ -91,17 +91,18 @@ def test_a_prompt_that_is_dearer_and_no_better_is_beaten():
         (2, "prompt 2", 300),
     ]
     assert beaten(found) == {B.id}
-    figure = variants_figure(found, A.id, TOKENS, 150)
+    figure = variants_figure(found, A.id, TOKENS, 150, START.id)
     names = [t["name"] for t in figure["traces"]]
-    assert names == ["Your limit", "Beaten by another", "Worth a look", "Chosen"]
+    assert names == ["Your limit", "Beaten by another", "Worth a look", "Chosen", "Best within it"]
     assert figure["traces"][0]["x"] == [150, 150]
+    assert figure["traces"][-1]["x"] == [100], "the ring is round the best prompt within the limit"
 
 
 def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper():
     found = priced([A, B], {A.id: TRIALS[1], B.id: TRIALS[1]}, (200, 300))
     assert beaten(found) == {B.id}
     assert as_good(found, B.id).number == 1
-    star = variants_figure(found, B.id, TOKENS, 300)["traces"][-1]
+    star = variants_figure(found, B.id, TOKENS, 300, A.id)["traces"][-2]
     assert (star["name"], star["text"], star["x"]) == ("Chosen", ["2"], [300])
 
 
@@ -110,7 +111,9 @@ def test_a_prompt_on_several_models_is_named_by_its_model():
     other = CandidateRow(small.id, 4, 0.7, 4, None, small, 0.0)
     found = priced([A, other], {A.id: TRIALS[1], other.id: TRIALS[1]}, (200, 300))
     assert [p.name for p in found] == ["prompt 1 on own", "prompt 4 on openai/small"]
-    texts = [text for t in variants_figure(found, A.id, TOKENS, 1)["traces"][1:] for text in t["text"]]
+    texts = [
+        text for t in variants_figure(found, A.id, TOKENS, 1, A.id)["traces"][1:-1] for text in t["text"]
+    ]
     assert sorted(texts) == ["own", "small"]
 
 

@@ -103,7 +103,3 @@ def test_the_best_at_a_price_moves_with_the_price_and_names_the_points_lost(most
     advice = recommended_at(PRICED, most, DOLLARS)
     assert advice.candidate == candidate
     assert words in advice.sentence
-
-
-def test_nothing_is_recommended_at_a_price_without_prompts():
-    assert recommended_at([], 1.0, DOLLARS) is None
