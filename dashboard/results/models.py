@@ -79,12 +79,12 @@ def lines_table(lines: Sequence[ModelLine]) -> None:
 
 
 def models_and_cost(run: RunRow, spec: RunSpec, picked: Sequence[ComparedCandidate]) -> None:
-    """Show the models of a run next to each other, and what quality costs."""
+    """Show what quality costs, and the models of a run next to each other."""
+    quality_and_cost(run, picked)
     if run.result:
         against_teacher(run, run.result)
     if lines := compared_models(run, spec):
         models_view(run, spec, lines)
-    quality_and_cost(run, picked)
 
 
 # A tuned model

@@ -101,9 +101,9 @@ def _rows(run: RunRow, picked: Sequence[ComparedCandidate], *, record: bool) -> 
     with ui.row("rows_bar", "top", side="distribute"):
         view = _view("rows_view", list(views))
         with st.container(key="rows_split", width="content"):
-            split = split_choice(picked)
-    if split is not None or view == "By prompt":
-        views[view](split or "")
+            split = "" if view == "By prompt" else split_choice(picked)
+    if split is not None:
+        views[view](split)
 
 
 def _view(key: str, names: Sequence[str]) -> str:

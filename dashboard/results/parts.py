@@ -59,12 +59,14 @@ def red_pen(picked: Sequence[ComparedCandidate]) -> None:
     """Show a prompt as a document: what each of its parts does is in the margin, and parts can be struck out."""
     prompt = picked[prompt_choice("Prompt", picked, "parts_of")]
     parts = prompt_parts(prompt.candidate.candidate)
+    effects = _effects(prompt, parts[: 2 * MOST])
+    margin = "In the margin: the rows that a rule or example fixes and breaks."
+    unknown = "What its rules and examples do is known once a version without them is scored."
     st.caption(
-        "In the margin: the rows that a rule or example fixes and breaks. Take its tick away to strike it out.",
+        f"{margin if effects else unknown} Take a tick away to strike a part out.",
         help="A part fixes a row where the prompt does better on it with the part than without. Estimated: from the search's "
         "own scores. Measured: by a version without the part, on the rows to choose by.",
     )
-    effects = _effects(prompt, parts[: 2 * MOST])
     height: int | Literal["content"] = TALL if len(parts) > OPEN else "content"
     with st.container(gap="xxsmall", key="red_pen", height=height, border=False):
         for step, state in prompt.candidate.candidate.steps.items():
