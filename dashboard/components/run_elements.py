@@ -63,6 +63,9 @@ def watch(shown: Parts, live: str) -> None:
     _watch(key="watch", data={"stage": shown["stage"], "live": live}, on_stage_change=lambda: None)
 
 
+DOT = "Each dot is one prompt, scored on rows that the search may look at: the higher, the more of its answers are right."
+
+
 def score_plot(shown: Parts, live: str, key: str, height: int, chosen: int | None = None) -> Any:
     """Draw the chart of scores below what happened last; return the number of the prompt clicked."""
     _narration(key=f"{key}_narration", data={"narration": shown["narration"], "live": live})

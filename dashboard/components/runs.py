@@ -15,7 +15,7 @@ from dashboard.components.tables import before_and_after, data_table, gain_colum
 from dashboard.services import VERDICT_TITLES, AnyVerdict, EngineError, ProjectDraft, RunRow, signed
 from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
-from dashboard.state.history import table_row
+from dashboard.state.history import run_names, table_row
 from dashboard.state.session import SHOWN_RUN
 from dashboard.state.writing import read_only
 from dashboard.text import distinct
@@ -37,14 +37,17 @@ EVERY = 2.0
 
 
 def run_table(
-    runs: Sequence[RunRow], names: Mapping[str, str], key: str, title_width: int = 180, **options: Any
+    runs: Sequence[RunRow], names: Mapping[str, str], titles: Mapping[str, str], key: str, **options: Any
 ) -> list[RunRow]:
-    """Show runs as a table; return the selected ones. `names` is project id -> name."""
+    """Show runs as a table; return the selected ones. `names` is project id -> name, `titles` run id -> its own."""
     marks = f"Whether its program is in use, its tags, and your own words. {explain('in use')}"
     columns = {
         "State": label_column({word: colour for word, colour, _ in STATES.values()}, width=92),
-        "Run": st.column_config.TextColumn(width=title_width, help=explain("run")),
-        "Verdict": st.column_config.TextColumn(width=170, help=explain("verdict")),
+        "Project": st.column_config.TextColumn(width=170),
+        "Run": st.column_config.TextColumn(
+            width=155, help=f"{explain('run')} It is named by what tells it from the others."
+        ),
+        "Verdict": st.column_config.TextColumn(width=125, help=explain("verdict")),
         "Marks and note": st.column_config.TextColumn(width=125, help=marks),
         **before_and_after(),
         "Gain": gain_column(explain("gain"), 70),
@@ -53,7 +56,7 @@ def run_table(
         "Calls": st.column_config.NumberColumn(format="localized", width="small", help=explain("call")),
         "Optimizer": st.column_config.TextColumn("Way of tuning", help=explain("way of tuning")),
     }
-    lines = [table_row(run, names, STATE_WORDS) for run in runs]
+    lines = [{**table_row(run, names, STATE_WORDS), "Run": titles[run.id]} for run in runs]
     event = data_table(lines, key, columns, most=8, height=360, placeholder="", on_select="rerun", **options)
     return [runs[at] for at in event.selection.rows if at < len(runs)]
 
@@ -135,7 +138,7 @@ def run_picker(run_id: str) -> bool:
     runs = {r.id: r for at, r in enumerate(every) if at < MOST_PICKED or r.id == run_id}
     picked = ui.select(
         "Run",
-        distinct({i: _name(r) for i, r in runs.items()}),
+        distinct({i: f"{name} · {_ending(runs[i])}" for i, name in run_names(runs.values()).items()}),
         run_id,
         key=f"run_picker_{run_id}_{runs[run_id].state}",
         label_visibility="collapsed",
@@ -148,10 +151,10 @@ def run_picker(run_id: str) -> bool:
     return True
 
 
-def _name(run: RunRow) -> str:
+def _ending(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
     # Only how a run ended: the picker is not drawn again while a run goes on, and the run's badge shows the rest.
-    return f"{run.title} · {at} · {STATES[run.state][0].lower() if not run.goes_on else 'going on'}"
+    return f"{at} · {STATES[run.state][0].lower() if not run.goes_on else 'going on'}"
 
 
 def figure(name: str, value: str, change: float, unit: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.glossary import explain
+from dashboard.components.plot import plot
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import (
     STATE_WORDS,
@@ -17,15 +19,16 @@ from dashboard.components.runs import (
     verdict_card,
 )
 from dashboard.components.tables import data_table
+from dashboard.history.chart import run_points, runs_figure
 from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence, tested
 from dashboard.state import history, reading
 from dashboard.state.editing import drafts
 from dashboard.state.history import SettingDifference
-from dashboard.state.session import RUNS_SHOWN
+from dashboard.state.session import PICKED_RUNS, RUNS_SHOWN
 from dashboard.state.writing import read_only, writing
 from dashboard.text import distinct, escape_markdown
 
-FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
+FIRST = ("State", "Project", "Run", "Before", "After", "Gain", "Verdict", "Started")
 """Columns that fit at a width of 1280 pixels."""
 MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
 MOST = 200
@@ -38,16 +41,18 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
     if not fitting:
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
-    shown = fitting[: RUNS_SHOWN.get() or MOST]
+    shown = history.grouped_runs(fitting[: RUNS_SHOWN.get() or MOST])
+    titles = history.run_names(runs)
+    clicked = _chart(shown, names, titles)
     marked = any(history.marks(run) for run in shown)
     more = MORE if st.session_state["history_more"] else ()
     order = (*FIRST, *(["Marks and note"] if marked else []), *more)
-    picked = run_table(shown, names, "history_table", column_order=order)
+    picked = run_table(shown, names, titles, "history_table", column_order=order) or clicked
     newest = f"The newest {len(shown):,} of " if len(shown) < len(fitting) else ""
     with ui.row("history_end"):
         st.caption(
-            f"{newest}{counted(len(fitting), 'run')}. Select one to open it, note something or use it again; "
-            "two to compare them. Press a column's name to sort.",
+            f"{newest}{counted(len(fitting), 'run')}. Select one here or in the chart to open it, note something or use it "
+            "again; two to compare them. Press a column's name to sort.",
             width="content",
         )
         if newest:
@@ -58,6 +63,23 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
                 on_click=ui.callback(RUNS_SHOWN.set, len(shown) + MOST),
             )
     return picked
+
+
+def _chart(runs: Sequence[RunRow], names: Mapping[str, str], titles: Mapping[str, str]) -> list[RunRow]:
+    """Show the score of tested runs by what they took; return the last two that were clicked, in the order shown."""
+    points, unit = run_points(runs, names, titles)
+    if len(points) < 2:
+        return []
+    picked = PICKED_RUNS.get()
+    with ui.card("history_chart", "What a run brought, and what it took", explain("gain")):
+        label = f"Scores of {counted(len(points), 'run')} on their test rows, by {unit.lower()}"
+        clicked = plot(runs_figure(points, unit), key="history_plot", label=label, height=300)
+    if clicked is not None:
+        picked = (
+            tuple(run for run in picked if run != clicked) if clicked in picked else (*picked[-1:], clicked)
+        )
+        PICKED_RUNS.set(picked)
+    return [run for run in runs if run.id in picked]
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:

@@ -93,20 +93,29 @@ def _row(project: ProjectRow, runs: Sequence[RunRow]) -> None:
         ui.link(target, escape_markdown(project.name, 60), "", project=project.id, **newest)
         goes_on = any(r.goes_on for r in runs)
         draw = st.fragment(_facts, run_every=EVERY) if goes_on else _facts
-        draw(project, f"Next: {target.replace('_', ' ').capitalize()}")
+        draw(project, _next_step(project_steps))
         if not read_only(project.id):
             _menu(project)
 
 
+def _next_step(found: Sequence[WizardStep]) -> str:
+    """Return the step that a project waits for and its sentence, as HTML."""
+    step = next((s for s in found if s.state == "attention"), found[-1])
+    return f"Next: {escape(step.title)}<small>{escape(step.sentence[:200])}</small>"
+
+
 def _facts(project: ProjectRow, following: str) -> None:
-    """Draw what a project came to: the best score by run, the last verdict, money, and when it was last touched."""
+    """Draw what a project came to: the best score by run, the last verdict, money, and when it was last touched.
+
+    `following` is said of a project without a run, as HTML.
+    """
     runs = reading.runs(project.id)
     scores = best_scores(runs)
     touched = max(project.updated_at, *(r.finished_at or r.created_at for r in runs), 0.0)
     owner = "" if users.current() is None else f"<small>{escape(_owner(project.id))}</small>"
     cells = (
         curve(scores) if scores else "",
-        _outcome(runs) or escape(following),
+        _outcome(runs) or following,
         _spent(runs),
         datetime.fromtimestamp(touched).astimezone().strftime("%d %b, %H:%M") + owner,
     )
@@ -126,7 +135,7 @@ def _outcome(runs: Sequence[RunRow]) -> str:
     word, result = STATES[runs[0].state][0], next((r.result for r in runs if r.result), None)
     if runs[0].goes_on:
         share = progress(runs[0])
-        return f'{word}, {percent(share, 0)}<i class="tb-share"><i style="width:{100 * share:.0f}%"></i></i>'
+        return f'{word}, {percent(share, 0)} <i class="tb-share"><i style="width:{100 * share:.0f}%"></i></i>'
     if result is None or runs[0].state in ("failed", "lost"):
         return escape(word)
     verdict = result.shown.verdict

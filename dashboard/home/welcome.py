@@ -12,6 +12,7 @@ from dashboard.components import ui
 from dashboard.components.glossary import TERMS
 from dashboard.components.plot import own_element
 from dashboard.components.project_page import open_page
+from dashboard.components.run_elements import DOT
 from dashboard.components.runs import open_presenter
 from dashboard.components.tables import data_table
 from dashboard.components.wizard import KINDS, grouped
@@ -30,7 +31,7 @@ def film() -> None:
     seen = json.loads(FILM.read_text(encoding="utf-8"))
     rows = counted(len(seen["rows"]), "test row")
     words = (
-        "Each dot is one prompt, scored on rows that the search may look at: the higher, the more of its answers are right.",
+        DOT,
         f"Now the test, on {rows} that the search never saw. Filled: answered right. Hollow: wrong.",
         f"{seen['turned']} of {rows}. {' and without a key, in '.join(seen['spent']).capitalize()}.",
     )
@@ -73,11 +74,10 @@ def samples() -> None:
         if not box.open:
             return
         for kind, some in grouped(SAMPLES).items():
-            st.caption(KINDS[kind])
             for sample in some:
                 with ui.row(f"sample_{sample.name}", side="distribute", wrap=False):
-                    plain = f"**{escape_markdown(sample.title)}**  \n{escape_markdown(sample.plain, 220)}"
-                    st.markdown(plain, width="stretch")
+                    title, plain = escape_markdown(sample.title), escape_markdown(sample.plain, 220)
+                    st.markdown(f"**{title}** :gray-badge[{KINDS[kind]}]  \n:small[{plain}]", width="stretch")
                     if ui.button("Start", f"start_{sample.name}", icon="add"):
                         open_page("tune", project=drafts.project_from_sample(sample))
 

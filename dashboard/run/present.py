@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.run_elements import (
+    DOT,
     Parts,
     follow,
     meters_element,
@@ -56,6 +57,7 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
     else:
         meters_element(key="meters", data={"meters": shown["meters"], "live": live})
         score_plot(shown, live, f"present_{TALL}", TALL)
+        st.caption(DOT)
 
 
 def _winner(run: RunRow, best: str) -> None:

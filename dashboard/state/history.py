@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import NamedTuple
 from urllib.parse import quote
 
-from dashboard.state.models import models_of_steps, title_of
+from dashboard.state.models import models_of_steps, short_title, title_of
 from engine.basics.data import JsonObject
 from engine.basics.text import duration, in_percent, listed, percent, points_gained, price
 from engine.export.hero import VERDICTS
@@ -53,18 +53,57 @@ def matching_runs(
     ]
 
 
+def run_names(runs: Iterable[RunRow]) -> dict[str, str]:
+    """Return a name for each run by what tells it from its project's others: way of tuning, then limits, model, seed, data."""
+    by_project: dict[str, list[RunRow]] = {}
+    for run in runs:
+        by_project.setdefault(run.project_id, []).append(run)
+    names: dict[str, str] = {}
+    for some in by_project.values():
+        facts = {run.id: _facts(run) for run in some}
+        differ = [
+            at for at, values in enumerate(zip(*facts.values(), strict=True)) if at == 0 or len({*values}) > 1
+        ]
+        names |= {
+            id_: ", ".join(filter(None, (values[at] for at in differ))) for id_, values in facts.items()
+        }
+    return names
+
+
+def _facts(run: RunRow) -> tuple[str, ...]:
+    spec = run.spec
+    model = ModelChoice.model_validate(spec.get("model") or {})
+    budget = Budget.model_validate(spec.get("budget") or {})
+    optimizer = str(spec.get("optimizer", {}).get("name", ""))
+    way = (
+        optimizer if optimizer and run.title.endswith(optimizer) else run.title
+    )  # a title of the user's own stays
+    data = str(spec.get("dataset_hash") or "")[:4]
+    return way, budget.words, short_title(model), f"seed {spec.get('seed', 0)}", data and f"data {data}"
+
+
+def grouped_runs(runs: Iterable[RunRow]) -> list[RunRow]:
+    """Return runs by project and version of the data, the group of the newest run first; the newest first in each."""
+    groups: dict[tuple[object, ...], list[RunRow]] = {}
+    for run in sorted(runs, key=lambda run: run.created_at, reverse=True):
+        groups.setdefault((run.project_id, run.spec.get("dataset_hash")), []).append(run)
+    newest: dict[object, int] = {}
+    for place, (project, _) in enumerate(groups):
+        newest.setdefault(project, place)
+    return [run for key in sorted(groups, key=lambda key: newest[key[0]]) for run in groups[key]]
+
+
 def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> JsonObject:
     """Return a run as a line of the table, scores in percent. `words` is state -> its word.
 
-    A project is named where it is called otherwise than the run, and equal prompts have no gain.
+    Equal prompts have no gain.
     """
     verdict = run.result.shown.verdict if run.result else None
     tested = verdict if verdict and verdict.kind != "not_tested" else None
     changed = tested if tested and tested.kind != "unchanged" else None
-    project = names.get(run.project_id, "deleted")
     return {
         "State": [words[run.state]],
-        "Run": run.title if project == run.title else f"{run.title} · {project}",
+        "Project": names.get(run.project_id, "deleted"),
         "Before": in_percent(tested.baseline, 0) if tested else None,
         "After": in_percent(tested.best, 0) if tested else None,
         "Gain": points_gained(changed.baseline, changed.best) if changed else None,

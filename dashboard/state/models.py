@@ -35,6 +35,15 @@ def title_of(choice: ModelChoice) -> str:
     return f"{model_name(choice.name)}{f' at {where}' if where else ''}{heat}{longest}"
 
 
+def short_title(choice: ModelChoice) -> str:
+    """Return a model's name without its provider and options, for a list.
+
+    >>> short_title(ModelChoice()), short_title(ModelChoice(name="openai/gpt-5-mini", temperature=0.5))
+    ('offline', 'gpt-5-mini')
+    """
+    return "offline" if is_offline(choice) else model_name(choice.name).rpartition("/")[2]
+
+
 def asked_models(
     model: ModelChoice | None, pipeline: PipelineSpec | None, others: Sequence[ModelChoice] = ()
 ) -> list[ModelChoice]:

@@ -109,6 +109,8 @@ TRY_INPUTS: SessionValue[Values] = SessionValue("try_inputs", {})
 
 # History
 RUNS_SHOWN: SessionValue[int | None] = SessionValue("history_shown", None)
+PICKED_RUNS: SessionValue[tuple[str, ...]] = SessionValue("history_picked", ())
+"""Ids of the runs clicked in the chart, at most two."""
 ARCHIVES_READ = SessionCount("unarchives")
 
 # Settings

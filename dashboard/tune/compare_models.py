@@ -1,18 +1,32 @@
-"""Other models that the run compares with its own, and what decides between them."""
+"""Several models: those that write prompts or solve rows, those that the run compares with its own, and what decides."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.forms import model_facts
+from dashboard.components.forms import model_choice, model_facts
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
-from dashboard.components.tab_conflict import guarded, widget_key
+from dashboard.components.tab_conflict import guarded, guarded_update, widget_key
 from dashboard.services import Goal, ModelChoice, Objective, ProjectDraft, listed
 from dashboard.state import reading
 from dashboard.state.models import title_of
 from dashboard.text import escape_markdown, model_name
+
+PARTS = {
+    "prompt_model": (
+        "Writes new instructions",
+        "Proposes wordings from your rows and from what went wrong. A strong model pays off here: it is asked seldom.",
+    ),
+    "teacher_model": (
+        "Solves rows as examples",
+        "Its right answers become the solved examples that the answering model is shown.",
+    ),
+}
+"""The models of a draft next to the answering one: field -> what its model does, and more about it."""
+
+SAME = "The same model"
 
 GOALS: dict[Goal, str] = {
     "score": "The best score",
@@ -23,21 +37,27 @@ GOALS: dict[Goal, str] = {
 
 
 def compare_models(page: ProjectPage) -> None:
-    """Show the models to compare and the goal; every change is saved."""
+    """Show the models for other parts, those to compare, and the goal; every change is saved."""
     draft, run_model = page.draft, page.draft.model or ModelChoice()
-    with ui.card(
-        "compare_models", f"Several models · {_summary(draft)}" if compares(draft) else "Several models"
-    ):
+    choosable = reading.choosable_models()
+    goal_words = f" · {_summary(draft)}" if draft.models or draft.objective != Objective() else ""
+    with ui.card("compare_models", f"Several models{goal_words}"):
+        with st.grid(2, min_column_width=220, key="part_models"):
+            for field, (title, what) in PARTS.items():
+                save = ui.saved(widget_key(field, page.id), _set_part_model, page.id, field)
+                known = list(dict.fromkeys([*choosable, run_model]))
+                with st.container(gap="xsmall"):
+                    model_choice(title, known, getattr(draft, field), SAME, help=what, **save)
         st.caption(
             "At the end the best prompt is answered by these models too, on the rows to choose by. At most half of the calls "
             "are kept for it.",
             help=explain("objective"),
         )
-        known = dict.fromkeys([*(m for m in reading.choosable_models() if m != run_model), *draft.models])
+        others = dict.fromkeys([*(m for m in choosable if m != run_model), *draft.models])
         key = widget_key("compare_models", page.id)
         st.multiselect(
-            "Other models",
-            list(known),
+            "Models to compare",
+            list(others),
             list(draft.models),
             format_func=lambda m: m if isinstance(m, str) else title_of(m),
             accept_new_options=True,
@@ -71,8 +91,13 @@ def compare_models(page: ProjectPage) -> None:
 
 
 def compares(draft: ProjectDraft) -> bool:
-    """Return whether a run of the draft compares models, or chooses by more than the score."""
-    return bool(draft.models) or draft.objective != Objective()
+    """Return whether a run of the draft asks or compares several models, or chooses by more than the score."""
+    parts = any(getattr(draft, field) is not None for field in PARTS)
+    return parts or bool(draft.models) or draft.objective != Objective()
+
+
+def _set_part_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
+    guarded_update(project_id, "tuning", **{field: None if chosen == SAME else chosen})
 
 
 def _summary(draft: ProjectDraft) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import streamlit as st
 
@@ -28,24 +27,16 @@ from dashboard.tune.plans import plans_of
 
 MOST_TESTED = 0.6
 """Largest share of the rows that this page keeps for the test: a search needs the others."""
-STEPS = 200
 
 
-class Expected(NamedTuple):
-    """Share of test rows that are expected to get worse, and where that is known from."""
-
-    worse: float
-    source: str
-
-
-def expected_losses(project_id: str) -> Expected:
-    """Return what the project's last test lost, with one row more for the doubt of few rows; else a cautious share."""
+def expected_losses(project_id: str) -> tuple[float, str]:
+    """Return the share of test rows expected to get worse, and where from: the last test, with a row more for doubt."""
     for run in reading.runs(project_id):
         verdict = run.result.verdict if run.result else None
         if verdict is not None and verdict.kind in ("better", "worse", "too_close"):
             known = f"{verdict.lost:,} of {verdict.rows:,} did in the last run"
-            return Expected((verdict.lost + 1) / (verdict.rows + 2), known)
-    return Expected(WORSE_ROWS, "there is no run yet; on our samples 0 to 7 % did")
+            return (verdict.lost + 1) / (verdict.rows + 2), known
+    return WORSE_ROWS, "no run has shown it yet; on our samples 0 to 7 % did"
 
 
 def bet(now: int, other: int, worse: float) -> str:
@@ -76,7 +67,7 @@ def final_test_card(page: ProjectPage) -> None:
         split = split_of(page.draft)
     except EngineError:
         return
-    now, expected = len(split.test), expected_losses(page.id)
+    now, (worse, source) = len(split.test), expected_losses(page.id)
     about = explain(
         "final test",
         "A gain that shows is one that the verdict calls better, in four of five tests of this size. "
@@ -88,20 +79,20 @@ def final_test_card(page: ProjectPage) -> None:
         asked = st.slider(
             "Test rows", low, high, now, step=step, key=widget_key("test_rows", page.id), format="%d rows"
         )
-        shown = (rows for rows in range(2 * now, high + 1) if smallest_gain(rows, expected.worse))
+        shown = (rows for rows in range(2 * now, high + 1) if smallest_gain(rows, worse))
         other = asked if asked != now else next(shown, 2 * now)
-        words = bet(now, other, expected.worse)
+        words = bet(now, other, worse)
         place.markdown(words)
-        chart.html(_chart((low, high), now, other, expected.worse, words))
+        chart.html(_chart((low, high), now, other, worse, words))
         _ways_to(page, split.sizes, asked, other)
-        share = percent(expected.worse, 0)
-        st.caption(f"Assumed: {share} of the test rows get worse on the way ({expected.source}).")
+        share = percent(worse, 0)
+        st.caption(f"Assumed: {share} of the test rows get worse ({source}).")
 
 
 def _range(now: int) -> tuple[int, int, int]:
     """Return the slider's ends and step, which `now` is on."""
     low, high = max(1, min(now, 20)), max(120, 10 * math.ceil(0.3 * now))
-    step = max(1, (high - low) // STEPS)
+    step = max(1, (high - low) // 200)
     return low + (now - low) % step, high, step
 
 

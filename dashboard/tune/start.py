@@ -39,20 +39,6 @@ from dashboard.text import distinct, escape_markdown
 if TYPE_CHECKING:
     from dashboard.services import Estimate, Range
 
-OTHERS = {
-    "prompt_model": (
-        "Writes new instructions",
-        "Proposes wordings from your rows and from what went wrong. A strong model pays off here: it is asked seldom.",
-    ),
-    "teacher_model": (
-        "Solves rows as examples",
-        "Its right answers become the solved examples that the answering model is shown.",
-    ),
-}
-"""The models of a draft next to the answering one: field -> what its model does, and more about it."""
-
-SAME = "The same model"
-
 SHOWN_SETTINGS: SessionValue[tuple[RunSpec, Estimate] | None] = SessionValue("start_shown", None)
 """Run and estimate that the page showed when its button was drawn: what is started equals them."""
 
@@ -63,7 +49,7 @@ def model_picker(page: ProjectPage) -> None:
     known = list(dict.fromkeys([*reading.choosable_models(), chosen]))
     about = explain("model", "This one answers your rows, in the search and afterwards.")
     with ui.card("model_card", "Model", about):
-        save = ui.saved(widget_key("model", page.id), _set_model, page.id, "model")
+        save = ui.saved(widget_key("model", page.id), _set_model, page.id)
         model_choice("Model", known, chosen, label_visibility="collapsed", **save)
         if is_offline(chosen):
             st.caption(
@@ -76,21 +62,11 @@ def model_picker(page: ProjectPage) -> None:
                     st.caption(ui.mark("visibility_off", f"{what} Choose a model that sees."))
         for name, what in models_of_steps(page.draft.pipeline):
             st.caption(f":material/alt_route: The step **{escape_markdown(name)}** {escape_markdown(what)}.")
-        named = sum(getattr(page.draft, field) is not None for field in OTHERS)
-        with st.expander(
-            f"Other models for other parts{f' ({named})' if named else ''}",
-            icon=":material/groups:",
-            key="other_models",
-            expanded=bool(named),
-        ):
-            for field, (title, what) in OTHERS.items():
-                save = ui.saved(widget_key(field, page.id), _set_model, page.id, field)
-                model_choice(title, known, getattr(page.draft, field), SAME, help=what, **save)
         ui.link("settings", "Add or test a model", "settings")
 
 
-def _set_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
-    guarded_update(project_id, "tuning", **{field: None if chosen == SAME else chosen})
+def _set_model(project_id: str, chosen: ModelChoice) -> None:
+    guarded_update(project_id, "tuning", model=chosen)
 
 
 MOST = 50

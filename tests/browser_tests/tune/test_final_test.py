@@ -83,3 +83,14 @@ def test_the_estimate_and_the_start_stay_in_sight(
             expect(page.locator(f".st-key-{key}").first).to_be_in_viewport(ratio=1)
     expect(page.locator(".st-key-freeze_form")).to_be_in_viewport(ratio=1)
     shoot(page, f"tune_scrolled_{width}")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 400), ("dark", 1280), ("dark", 1920)])
+def test_the_card_and_the_other_ways_are_readable(
+    new_page: Callable[..., Page], project: str, theme: str, width: int
+) -> None:
+    page = new_page(f"tune?project={project}", theme=theme, width=width)
+    drag(page, 40)
+    for way in ("small model", "several models", "all optimizers"):
+        other_way(page, way)
+    shoot(page, f"tune_ways_{theme}_{width}")

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("home")
 def test_the_models_of_a_run_are_chosen_apart(project):
     strong = ModelChoice(name="openai/gpt-5-mini")
     drafts.add_model(strong)
-    app = start(project)
+    app = start(project, "several models")
     assert not app.button(key="start_run").disabled
     app.selectbox(key=f"prompt_model_{project}").set_value(strong).run()
     assert draft(project).prompt_model == strong
