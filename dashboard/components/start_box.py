@@ -57,7 +57,7 @@ def import_box(
         text_side, file_side = st.columns([3, 2], gap="medium")
     with text_side:
         text = st.text_area(
-            words.title, key=f"{key}_text_{emptied}", height=206 if narrow else 126, placeholder=words.hint
+            words.title, key=f"{key}_text_{emptied}", height=240 if narrow else 126, placeholder=words.hint
         )
     with file_side:
         folder = st.session_state.get(f"{key}_folder", False)

@@ -37,7 +37,7 @@ def film() -> None:
     )
     prompts, start = counted(len(seen["dots"]), "prompt"), seen["dots"][0][1]
     texts = {
-        "of": f"of {rows} right",
+        "of": f"Right answers on {rows}",
         "label": f"Scores of {prompts} by number, {start:.0f} % at the start. {seen['sentence']}",
         "words": words,
         "winner": "The prompt that it found",

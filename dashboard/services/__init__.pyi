@@ -286,6 +286,7 @@ from engine.search.result import (
     PromptFigures as PromptFigures,
     RowUse as RowUse,
     RunResult as RunResult,
+    Verdict as Verdict,
 )
 from engine.search.judging.verdict import (
     MIN_ROWS as MIN_ROWS,

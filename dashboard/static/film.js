@@ -1,6 +1,6 @@
 // A finished run that plays: its dots and best line by number, then its test rows, then the prompt that it found.
 // All movement is CSS with delays, so nothing is built again while it plays, and reduced motion shows the end.
-const WIDE = 460, TALL = 170, LEFT = 34, BOTTOM = 20;
+const WIDE = 460, TALL = 170, LEFT = 42, BOTTOM = 20;
 const FIRST = 0.6, SEARCH = 6, TEST = 7.2, END = 10;
 const node = (parent, name, attributes = {}, text = "") => {
   const svg = parent.namespaceURI.endsWith("svg") || name === "svg";
@@ -57,8 +57,6 @@ const build = (box, film) => {
   box.replaceChildren();
   const frame = node(box, "figure", { class: "playing" });
   const head = node(frame, "div", { class: "head" });
-  node(head, "b", {}, film.before);
-  node(head, "b", after(END - 0.6, { class: "in good" }), `→ ${film.after}`);
   node(head, "span", {}, film.of);
   const again = node(head, "button", { type: "button" }, "↻ Play again");
   again.onclick = () => {
@@ -67,6 +65,9 @@ const build = (box, film) => {
     void frame.offsetWidth; // the styles are read once, so that the animations begin again
     frame.classList.add("playing");
   };
+  const change = node(head, "div");
+  node(change, "b", {}, film.before);
+  node(change, "b", after(END - 0.6, { class: "in good" }), ` → ${film.after}`);
   testRows(frame, film);
   chart(frame, film);
   stack(frame, "words", [[0, TEST - 0.3, film.words[0]], [TEST - 0.3, END, film.words[1]], [

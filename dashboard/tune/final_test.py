@@ -16,6 +16,7 @@ from dashboard.services import (
     EngineError,
     ProjectDraft,
     SplitSpec,
+    Verdict,
     counted,
     percent,
     smallest_gain,
@@ -29,23 +30,20 @@ MOST_TESTED = 0.6
 """Largest share of the rows that this page keeps for the test: a search needs the others."""
 
 
-def expected_losses(project_id: str) -> tuple[float, str]:
-    """Return the share of test rows expected to get worse, and where from: the last test, with a row more for doubt."""
-    for run in reading.runs(project_id):
-        verdict = run.result.verdict if run.result else None
-        if verdict is not None and verdict.kind in ("better", "worse", "too_close"):
-            known = f"{verdict.lost:,} of {verdict.rows:,} did in the last run"
-            return (verdict.lost + 1) / (verdict.rows + 2), known
-    return WORSE_ROWS, "no run has shown it yet; on our samples 0 to 7 % did"
+def last_verdict(project_id: str) -> Verdict | None:
+    """Return the newest verdict of a project that compares two prompts on enough rows."""
+    verdicts = (run.result.verdict for run in reading.runs(project_id) if run.result)
+    known = (v for v in verdicts if isinstance(v, Verdict))
+    return next((v for v in known if v.kind in ("better", "worse", "too_close")), None)
 
 
 def bet(now: int, other: int, worse: float) -> str:
     """Return in words what tests of two sizes show.
 
     >>> bet(36, 120, 0.05)
-    'With **36 test rows** a gain of **27 points** or more will show; with 120 rows, of 13.'
+    'With **36 test rows** a gain of **27 points** or more will show; with 120 rows, of 12.'
     >>> bet(6, 120, 0.05)
-    'With **6 test rows** no gain will show; with 120 rows, one of 13 points or more will.'
+    'With **6 test rows** no gain will show; with 120 rows, one of 12 points or more will.'
     """
     first, second = points(now, worse), points(other, worse)
     start = f"With **{counted(now, 'test row')}**"
@@ -58,7 +56,7 @@ def bet(now: int, other: int, worse: float) -> str:
 def points(rows: int, worse: float) -> int | None:
     """Return the smallest gain that a test shows, in whole points of 100."""
     gain = smallest_gain(rows, worse)
-    return None if gain is None else math.ceil(100 * gain)
+    return None if gain is None else round(100 * gain)
 
 
 def final_test_card(page: ProjectPage) -> None:
@@ -67,7 +65,12 @@ def final_test_card(page: ProjectPage) -> None:
         split = split_of(page.draft)
     except EngineError:
         return
-    now, (worse, source) = len(split.test), expected_losses(page.id)
+    now, last = len(split.test), last_verdict(page.id)
+    # One row more than were seen, for the doubt of few rows.
+    worse = WORSE_ROWS if last is None else (last.lost + 1) / (last.rows + 2)
+    source = "no run has shown it yet; on our samples 0 to 7 % did"
+    if last is not None:
+        source = f"{last.lost:,} of {last.rows:,} did in the last run"
     about = explain(
         "final test",
         "A gain that shows is one that the verdict calls better, in four of five tests of this size. "
@@ -85,6 +88,12 @@ def final_test_card(page: ProjectPage) -> None:
         place.markdown(words)
         chart.html(_chart((low, high), now, other, worse, words))
         _ways_to(page, split.sizes, asked, other)
+        gain = smallest_gain(now, worse)
+        if last is not None and gain is not None and gain > 1 - last.baseline:
+            score = f"The start scored {percent(last.baseline, 0)} in the last test"
+            st.markdown(
+                ui.mark("error", f"{score}: so large a gain is not left. It takes more rows to show.")
+            )
         share = percent(worse, 0)
         st.caption(f"Assumed: {share} of the test rows get worse ({source}).")
 

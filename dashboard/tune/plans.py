@@ -75,7 +75,7 @@ def plans_of(draft: ProjectDraft) -> list[SpendingPlan]:
         calls = plans(len(split.validation), len(split.test), calls_a_row(pipeline, adapter=draft.adapter))
     except EngineError:
         return []
-    advised, _ = advised_optimizer(draft, sum(map(len, (split.train, split.validation, split.test))))
+    advised, _ = advised_optimizer(draft, sum(split.sizes))
     if advised != SEARCHABLE:
         return []
     return [SpendingPlan(name, Named(name=SEARCHABLE), number) for name, number in calls.items()]

@@ -165,7 +165,10 @@ def test_rows_can_be_filtered_to_what_changed(finished):
 def test_every_candidate_says_why_it_exists(finished):
     to_page(finished, "results")
     finished.get_by_role("tab", name="Prompts", exact=True).click()
+<<<<<<< HEAD
+=======
     settled(finished)
+>>>>>>> main
     finished.get_by_role("radio", name="All prompts").click()
     settled(finished)
     expect(finished.get_by_test_id("stDataFrame").last).to_be_visible()

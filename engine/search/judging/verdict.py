@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ SHOWN = 0.8
 """Share of the tests in which a gain of `smallest_gain` is called better: the usual power of a planned test (Cohen 1988)."""
 
 
+@lru_cache(maxsize=2048)
 def smallest_gain(rows: int, worse: float = WORSE_ROWS) -> float | None:
     """Return the smallest gain, 0 to 1, that a final test calls better in four of five cases; None where none can be.
 
@@ -88,7 +90,7 @@ def smallest_gain(rows: int, worse: float = WORSE_ROWS) -> float | None:
     low, high = 0.0, 1 - 2 * worse
     if rows < MIN_ROWS or not shows(high):
         return None
-    while high - low > 0.0005:
+    while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (low, middle) if shows(middle) else (middle, high)
     return high

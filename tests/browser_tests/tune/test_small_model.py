@@ -56,6 +56,7 @@ def test_a_small_model_is_made_and_set_against_the_large_one(
     expect(page.locator(".st-key-page_line")).to_contain_text("Finished")
     run = page.url.partition("run=")[2].partition("&")[0]
     results = new_page(f"results?project={project}&run={run}", height=1500)
+    results.get_by_role("tab", name="Models and cost").click()
     expect(results.get_by_text("Small against large, on the test rows")).to_be_visible()
     expect(results.get_by_text("the small model scores 100 %, its teacher 100 %")).to_be_visible()
     shoot(results, "small-model-results")

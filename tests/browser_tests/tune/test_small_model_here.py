@@ -104,6 +104,7 @@ def test_a_small_model_is_trained_here_judged_exported_and_answers(
     expect(page.locator(".st-key-page_line")).to_contain_text("Finished", timeout=PATIENCE)
     shoot(page, "small-model-here-run")
     to_page(page, "results")
+    page.get_by_role("tab", name="Models and cost").click()
     expect(page.get_by_text("Small against large, on the test rows")).to_be_visible()
     tuned, before, teacher = figures(page)
     assert tuned["score"] >= 80

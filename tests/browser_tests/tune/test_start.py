@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import other_way, press, settled, shoot
+from support.pages.browser_frame import other_way, press, settled, shoot, still
 
 from dashboard.state import launching
 from dashboard.state.editing import drafts
@@ -51,6 +51,7 @@ def card(page: Page, name: str) -> None:
 def fold(page: Page) -> None:
     """Open the part with the limits, or close it."""
     other_way(page, "all optimizers")
+    still(page)
 
 
 def field(page: Page, limit: str) -> Any:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 
 def points(rows, worse=WORSE_ROWS):
-    return math.ceil(100 * smallest_gain(rows, worse))
+    return round(100 * smallest_gain(rows, worse))
 
 
 def rows_slider(app):
@@ -52,6 +52,10 @@ def test_the_rows_of_the_last_test_that_got_worse_are_counted_on(project):
     rows = len(split_of(draft(project)).test)
     assert "4 of 74 did in the last run" in said(app)
     assert f"a gain of **{points(rows, 5 / 76)} points**" in said(app)
+    assert "not left" not in said(app)
+    with Store.open() as store:
+        store.runs.save_result(run, result_of(verdict=verdict_of(baseline=0.9, best=0.95, rows=74, lost=4)))
+    assert "The start scored 90 % in the last test: so large a gain is not left." in said(open_tune(project))
 
 
 def test_more_rows_for_the_test_are_taken_from_those_that_there_are_and_the_plan_stays(project):
