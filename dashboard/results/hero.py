@@ -33,8 +33,7 @@ from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import ComparedCandidate, score_words
 from dashboard.text import escape_markdown
 
-PROMPT_HEIGHT = 330
-"""Pixels of the box with the prompt, which scrolls."""
+PEN = "With a red pen"
 
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 
@@ -46,7 +45,8 @@ def hero(run: RunRow, result: RunResult, notes: Sequence[str], picked: Sequence[
         terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain", "token"))
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
         shown = next((c for c in picked if c.candidate.id == result.shown.best_candidate), None)
-        score = struck_score(shown, result.shown.best.test) if shown else None
+        drawn = st.session_state.get("prompt_view") == PEN
+        score = struck_score(shown, result.shown.best.test) if shown and drawn else None
         st.html(reading.hero(run, (score, len(struck_parts(shown))) if shown and score is not None else None))
         with st.container(key="verdict"):
             sentences = filter(None, [*result_sentences(result), *notes, use_of_a_row(result)])
@@ -67,7 +67,7 @@ def hero(run: RunRow, result: RunResult, notes: Sequence[str], picked: Sequence[
 def prompt_card(run: RunRow, picked: Sequence[ComparedCandidate]) -> None:
     """Show the prompt as it would be pasted, or as a document with a red pen."""
     views: dict[str, Callable[[], None]] = {"As you paste it": lambda: _pasted(run)} if run.result else {}
-    views |= {"With a red pen": lambda: red_pen(picked)} if picked else {}
+    views |= {PEN: lambda: red_pen(picked)} if picked else {}
     with ui.card("prompt_card"):
         with ui.row("prompt_head", side="distribute"):
             st.markdown("**The prompt**", help=explain("prompt"), width="content")
@@ -81,7 +81,7 @@ def _pasted(run: RunRow) -> None:
     copied = candidates.copied_prompt(run)
     st.caption(escape_markdown(copied.about, 400))
     if copied.candidate:
-        ui.plain_code(reading.prompt_text(run, copied.candidate), height=PROMPT_HEIGHT)
+        ui.plain_code(reading.prompt_text(run, copied.candidate), height=330)
 
 
 class Offer(NamedTuple):

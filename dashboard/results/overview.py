@@ -91,10 +91,9 @@ def _prompts(run: RunRow, best: str, picked: Sequence[ComparedCandidate], *, sev
 
 
 def _rows(run: RunRow, picked: Sequence[ComparedCandidate], *, record: bool) -> None:
-    by_part = {"By field": field_view} if record else {"By label": label_view}
     views: dict[str, Callable[[str], None]] = {
         "Answers": partial(row_matrix, run, picked),
-        **{name: partial(view, run, picked) for name, view in by_part.items()},
+        "By field" if record else "By label": partial(field_view if record else label_view, run, picked),
         "By prompt": lambda _: candidate_matrix(run),
         "Scores": partial(_scores, picked),
     }

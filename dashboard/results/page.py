@@ -1,4 +1,4 @@
-"""The results page: verdict, figures, prompts side by side, rows."""
+"""The results page: verdict, recommendation, prompt, and what is behind them."""
 
 from dashboard.components.runs import current_run
 from dashboard.components.wizard import wizard_header

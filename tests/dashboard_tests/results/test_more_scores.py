@@ -152,8 +152,8 @@ def test_a_part_that_is_struck_out_makes_the_score_an_estimate(finished, home):
     likely = percent(score_without(result.best.test, [PartEffect(4, 1)], rows))
     assert f"≈ {likely}</b><span>an estimate, without 1 part<" in html(app)
     assert f"about **{likely}**" in said(app).replace("\\", "")
-    app.checkbox[0].check().run()
-    assert "an estimate, without" not in html(app)
+    app.segmented_control(key="prompt_view").set_value("As you paste it").run()
+    assert "an estimate, without" not in html(app), "a pen that is put away strikes nothing out"
 
 
 def html(app):
