@@ -14,6 +14,7 @@ from dashboard.components.runs import current_run, follow_ends, run_picker, show
 from dashboard.components.share import share_button
 from dashboard.services import PipelineSpec, ProjectDraft, RunRow, Sample, content_hash, counted
 from dashboard.state import reading
+from dashboard.state.history import run_names
 from dashboard.state.live.figures import spent
 from dashboard.state.session import PROJECT, SHOWN_RUN
 from dashboard.text import distinct, escape_markdown
@@ -246,7 +247,7 @@ def wizard_header(here: str) -> ProjectPage | None:
 
 def page_line(page: ProjectPage, here: str, run: RunRow | None = None) -> DeltaGenerator:
     """Draw the one line at the top of a page: project, page, run with its state and spend; return the place of actions."""
-    title = f":gray[{escape_markdown(page.project.name, 60)} /] {TITLES.get(here, 'Review')}"
+    title = f":gray[{escape_markdown(page.project.name, 28)} /] {TITLES.get(here, 'Review')}"
     left, actions = ui.page_row(title, PURPOSE.get(here, ""))
     with left:
         if run is None:
@@ -254,7 +255,7 @@ def page_line(page: ProjectPage, here: str, run: RunRow | None = None) -> DeltaG
             st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}" if runs else "", width="content")
         else:
             if not run_picker(run.id):
-                st.caption(escape_markdown(run.title, 60), width="content")
+                st.caption(escape_markdown(run_names([run])[run.id], 60), width="content")
             state_badge(run)
             st.caption(spent([run]), width="content")
     return actions

@@ -133,6 +133,8 @@ def _outcome(runs: Sequence[RunRow]) -> str:
     if not runs:
         return ""
     word, result = STATES[runs[0].state][0], next((r.result for r in runs if r.result), None)
+    if runs[0].state == "queued":
+        return escape(runs[0].phase or word)
     if runs[0].goes_on:
         share = progress(runs[0])
         return f'{word}, {percent(share, 0)} <i class="tb-share"><i style="width:{100 * share:.0f}%"></i></i>'

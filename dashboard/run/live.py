@@ -23,7 +23,7 @@ from dashboard.components.run_elements import (
 from dashboard.components.runs import PROMPT, STATES, present_button, verdict_card
 from dashboard.components.tables import outcome_table
 from dashboard.components.wizard import page_line, share_and_next
-from dashboard.run.requests import run_actions, run_requests
+from dashboard.run.requests import request_buttons, run_actions, run_requests
 from dashboard.services import (
     CandidateRow,
     JsonObject,
@@ -174,7 +174,9 @@ def _draw(page: ProjectPage, seen: Snapshot, shown: Parts, live: str) -> None:
     with st.container():
         _message(run)
     meters_element(key="meters", data={"meters": shown["meters"], "live": live})
-    watch(shown, live)
+    with ui.row("run_watch"):
+        watch(shown, live)
+        request_buttons(seen)
     with st.container():
         run_requests(seen)
     text = st.query_params.get(PROMPT, "")

@@ -39,7 +39,7 @@ def run_actions(seen: Snapshot) -> None:
     run, problem = seen.run, _problem_key(seen.run.id)
     if read_only():
         return
-    with ui.row("run_actions", "top", side="right"):
+    with ui.row("run_actions", "top", side="right", width="content"):
         resumable = run.state == "paused" and run.pause_requested
         if run.state in ("running", "paused") and not resumable:
             st.button(
@@ -50,8 +50,6 @@ def run_actions(seen: Snapshot) -> None:
                 disabled=run.pause_requested or run.stop_requested,
                 help="Calls already under way finish; nothing is lost.",
             )
-        if run.state in ("running", "paused") and run.result is None:
-            _request_buttons(seen)
         if resumable:
             ui.button(
                 "Resume",
@@ -117,8 +115,11 @@ def _problem_key(run_id: str) -> str:
     return f"run_problem_{run_id}"
 
 
-def _request_buttons(seen: Snapshot) -> None:
+def request_buttons(seen: Snapshot) -> None:
+    """Offer to raise the budget and to try a prompt of the user's own; nothing once the search is over."""
     run = seen.run
+    if read_only() or run.state not in ("running", "paused") or run.result is not None:
+        return
     too_late = "" if run.phase in SEARCHING else "The search has ended; only the final test is left."
     now = budget_now(run.spec.get("budget") or {}, seen.requests)
     limits = {name: value for name, value in now.items() if value is not None}

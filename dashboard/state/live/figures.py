@@ -51,9 +51,10 @@ def narration(
     known = RunNames(trials, parents, leads)
     found = [e for e in events if e.kind == "candidate_found"]
     reasons = {str(e.data.get("candidate")): e.text.partition(": ")[2] for e in found if e.data.get("number")}
-    over = any(e.kind == "verdict" for e in events)
-    steps = (known.narrated(e, reasons) for e in reversed(events) if known.new_lead(e) or not over)
-    return next(filter(None, steps), "")
+    if known.new_leads and any(e.kind == "verdict" for e in events):
+        won = known.trials[max(known.new_leads)]
+        return known.step_sentence(won, reasons.get(won.candidate_id, ""))
+    return next(filter(None, (known.narrated(event, reasons) for event in reversed(events))), "")
 
 
 class RunNames:

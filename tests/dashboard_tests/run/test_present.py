@@ -27,7 +27,7 @@ def finished_run(home):
 def test_an_audience_sees_the_result_and_nothing_to_press(home):
     project, run = finished_run(home)
     app = open_page("run", project=project, run=run, present="1")
-    assert [b.label for b in app.button] == ["Leave"]
+    assert [b.label for b in app.button] == ["Replay", "Leave"]
     assert [s.value for s in app.subheader] == ["Shown"]
     assert not app.title
     assert "Read the customer's message" in said(app)
@@ -42,7 +42,7 @@ def test_every_run_offers_the_view_on_its_page_and_with_its_result(home):
         app = open_page(page, project=project, run=run)
         app.button(key="present_run").click().run()
         assert not app.exception
-        assert [b.label for b in app.button] == ["Leave"]
+        assert [b.label for b in app.button] == ["Replay", "Leave"]
         assert app.query_params["present"] in ("1", ["1"])
 
 

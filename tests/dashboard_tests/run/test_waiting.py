@@ -55,4 +55,5 @@ def test_the_run_page_says_what_a_run_waits_for_and_cancels_it(waiting):
 
 
 def test_home_says_what_a_run_waits_for(waiting):
-    assert "Waiting: it begins as soon as another run ends." in said(open_page())
+    facts = "\n".join(str(h.value) for h in open_page().get("html"))
+    assert "Waiting: it begins as soon as another run ends." in facts
