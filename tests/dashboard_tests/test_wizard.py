@@ -50,7 +50,7 @@ def test_a_fresh_install_opens_with_a_ready_project():
     app = start()
     assert [p.name for p in reading.projects()] == ["Route support tickets"]
     assert not draft(reading.projects()[0].id).problems()
-    assert any(b.label == "Continue: Tune" for b in app.button)
+    assert any(b.label == "Run this sample yourself" for b in app.button)
     start()
     assert len(reading.projects()) == 1
 
