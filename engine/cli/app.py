@@ -165,6 +165,9 @@ def start(
         return
     if context.invoked_subcommand is None:
         _serve(port, no_browser, read_only, token, Team())
+    # What stands before the word "open" counts as if it stood after it.
+    given = {"port": port, "no_browser": no_browser, "read_only": read_only, "token": token}
+    context.default_map = {"open": given}
 
 
 @app.command("open")

@@ -287,6 +287,7 @@ def test_an_optimizer_its_options_and_a_budget_are_chosen():
     project = sample()
     app = start("tune", project=project)
     app.session_state[f"optimizer_need_{project}"] = "all"
+    app.session_state[f"other_ways_{project}"] = ["all optimizers"]
     app.run()
     app.button(key="choose_LabeledFewShot").click().run()
     assert draft(project).optimizer == Named(name="LabeledFewShot")
@@ -312,7 +313,8 @@ def test_the_estimate_stands_beside_the_button():
 def test_a_budget_that_is_too_small_says_so():
     project = sample()
     app = start("tune", project=project)
-    app.number_input(key=f"budget_calls_{project}").set_value(5).run()
+    app.session_state[f"other_ways_{project}"] = ["all optimizers"]
+    app.run().number_input(key=f"budget_calls_{project}").set_value(5).run()
     assert not app.exception
     assert app.button(key="start_run").disabled
     assert "too small" in said(app)

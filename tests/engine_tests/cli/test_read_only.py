@@ -55,12 +55,15 @@ def test_an_export_elsewhere_writes_nothing_to_the_data_folder(finished, tmp_pat
     assert listing(home) == before
 
 
-def test_a_read_only_folder_is_exported_from_and_opened(read_only, finished, tmp_path, monkeypatch):
+@pytest.mark.parametrize("first", [True, False], ids=["options after open", "options before open"])
+def test_a_read_only_folder_is_exported_from_and_opened(first, read_only, finished, tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(read_only))
     export_program(finished[1], "json", tmp_path / "out.json", None)
     assert (tmp_path / "out.json").exists()
     port = own_port()
-    command = [sys.executable, "-m", "engine", "open", "--read-only", "--no-browser", "--port", str(port)]
+    options = ["--read-only", "--no-browser", "--port", str(port)]
+    words = ["open", *options] if first else [*options, "open"]
+    command = [sys.executable, "-m", "engine", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert "Tuneboard is at" in server.stdout.readline()
