@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from support.pages.page_frame import open_page as start
-from support.pages.page_frame import said
+from support.pages.page_frame import open_tune, said
 from support.pages.page_frame import stored_draft as draft
 from support.run_setup import wait_for
 
@@ -285,9 +285,8 @@ def number(app, label):
 
 def test_an_optimizer_its_options_and_a_budget_are_chosen():
     project = sample()
-    app = start("tune", project=project)
+    app = open_tune(project, "all optimizers")
     app.session_state[f"optimizer_need_{project}"] = "all"
-    app.session_state[f"other_ways_{project}"] = ["all optimizers"]
     app.run()
     app.button(key="choose_LabeledFewShot").click().run()
     assert draft(project).optimizer == Named(name="LabeledFewShot")
@@ -312,9 +311,8 @@ def test_the_estimate_stands_beside_the_button():
 
 def test_a_budget_that_is_too_small_says_so():
     project = sample()
-    app = start("tune", project=project)
-    app.session_state[f"other_ways_{project}"] = ["all optimizers"]
-    app.run().number_input(key=f"budget_calls_{project}").set_value(5).run()
+    app = open_tune(project, "all optimizers")
+    app.number_input(key=f"budget_calls_{project}").set_value(5).run()
     assert not app.exception
     assert app.button(key="start_run").disabled
     assert "too small" in said(app)
@@ -411,7 +409,7 @@ def test_a_renamed_field_keeps_its_column():
 
 def test_two_tabs_do_not_undo_each_other():
     project = sample()
-    one, two = start("task", project=project), start("tune", project=project)
+    one, two = start("task", project=project), open_tune(project, "all optimizers")
     one.text_area(key=f"instruction_{project}").set_value("First tab.").run()
     two.number_input(key=f"budget_calls_{project}").set_value(700).run()
     assert draft(project).pipeline.steps[0].instructions == "First tab."

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.pages.page_frame import open_page, said, stored_draft
+from support.pages.page_frame import open_page, open_tune, said, stored_draft
 
 from dashboard.state import writing
 from dashboard.state.editing import drafts
@@ -63,7 +63,7 @@ def full_disk() -> Iterator[None]:
 
 def test_a_locked_store_says_so_and_the_next_click_is_saved(home, project, monkeypatch):
     monkeypatch.setattr(writing, "WAIT", 0.3)
-    app = open_page("tune", project=project)
+    app = open_tune(project, "all optimizers")
     holder = sqlite3.connect(home / FILE_NAME, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     app.button(key="choose_SIMBA").click().run()
@@ -83,7 +83,7 @@ def test_a_locked_store_says_so_and_the_next_click_is_saved(home, project, monke
 
 def test_a_full_disk_says_so_and_what_is_there_is_shown(home, project):
     before = stored_draft(project)
-    app = open_page("tune", project=project)
+    app = open_tune(project, "all optimizers")
     with full_disk():
         with pytest.raises(StoreError, match="is full"):
             drafts.edit(project, lambda draft: draft.model_copy(update={"seed": 77}))
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_to_is_still_read(home, project):
             assert [p.id for p in store.projects.all()] == [project]
         with pytest.raises(StoreError, match="can be written to"):
             drafts.rename_project(project, "Another name")
-        app = open_page("tune", project=project)
+        app = open_tune(project, "all optimizers")
         app.button(key="choose_SIMBA").click().run()
         assert not app.exception
         assert "can be written to" in app.toast[0].value
