@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from support.pages.page_frame import APP, said, stored_draft
+from support.pages.page_frame import APP, html, said, stored_draft
 from support.run_setup import wait_for
 
 from dashboard.state import candidates, launching, reading
@@ -154,10 +154,6 @@ def test_a_part_that_is_struck_out_makes_the_score_an_estimate(finished, home):
     assert f"about **{likely}**" in said(app).replace("\\", "")
     app.segmented_control(key="prompt_view").set_value("As you paste it").run()
     assert "an estimate, without" not in html(app), "a pen that is put away strikes nothing out"
-
-
-def html(app):
-    return "".join(str(h.value) for h in app.get("html"))
 
 
 def test_scoring_whose_process_was_killed_goes_on_by_a_press(finished, home):

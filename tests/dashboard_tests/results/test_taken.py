@@ -7,7 +7,7 @@ import re
 
 import pytest
 from support.fixed_prompt_run import fixed_prompt_run
-from support.pages.page_frame import open_page, said
+from support.pages.page_frame import html, open_page, said
 
 from dashboard.state import reading
 from engine.basics.text import in_points, percent, points_gained
@@ -18,10 +18,6 @@ pytestmark = pytest.mark.usefixtures("home")
 
 def page(name, ids, **params):
     return open_page(name, project=ids.project, run=ids.run, **params)
-
-
-def html(app):
-    return "\n".join(str(h.value) for h in app.get("html"))
 
 
 def copied(app):

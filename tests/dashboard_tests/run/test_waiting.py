@@ -6,7 +6,7 @@ import os
 
 import pytest
 import streamlit as st
-from support.pages.page_frame import open_page, said
+from support.pages.page_frame import html, open_page, said
 from support.run_setup import add_data, spec
 
 from dashboard.state.live.snapshot import SnapshotReader, parts
@@ -55,5 +55,4 @@ def test_the_run_page_says_what_a_run_waits_for_and_cancels_it(waiting):
 
 
 def test_home_says_what_a_run_waits_for(waiting):
-    facts = "\n".join(str(h.value) for h in open_page().get("html"))
-    assert "Waiting: it begins as soon as another run ends." in facts
+    assert "Waiting: it begins as soon as another run ends." in html(open_page())

@@ -45,6 +45,16 @@ def said(app: AppTest) -> str:
     return "\n".join(str(e.value).replace("\\", "") for kind in kinds for e in kind)
 
 
+def html(app: AppTest) -> str:
+    """Everything a page says in HTML of its own."""
+    return "\n".join(str(element.value) for element in app.get("html"))
+
+
+def links(app: AppTest) -> list[str]:
+    """The words on a page's links to other pages."""
+    return [link.proto.label.replace("\\", "") for link in app.get("page_link")]
+
+
 def stored_draft(project: str) -> ProjectDraft:
     """A project's draft as it is in the store."""
     with Store.open() as store:
