@@ -124,8 +124,8 @@ def test_a_rule_struck_out_makes_the_score_an_estimate(finished):
     finished.get_by_role("radio", name="With a red pen").click()
     settled(finished)
     pen, hero = finished.locator(".st-key-red_pen"), finished.locator(".st-key-hero")
-    expect(pen).to_contain_text(re.compile("✓ fixes|✗ breaks|turns no row"))
-    box = pen.get_by_role("checkbox").first
+    known = pen.locator("[class*=st-key-line_part]", has_text=re.compile("✓ fixes|✗ breaks|turns no row"))
+    box = known.first.get_by_role("checkbox")
     box.focus()
     finished.keyboard.press("Space")
     settled(finished)
@@ -210,6 +210,7 @@ def test_a_test_row_is_answered_by_both_prompts(finished):
 
 def test_the_report_opens_without_a_server(finished, tmp_path: Path, browser):
     to_page(finished, "export")
+    to_tab(finished, "For people")
     with finished.expect_download() as started:
         press(finished, "download_report_html")
     file = tmp_path / "report.html"

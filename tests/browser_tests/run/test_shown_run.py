@@ -94,5 +94,5 @@ def test_without_a_run_in_the_address_the_newest_is_shown_and_a_project_is_opene
     page = new_page(f"export?project={finished.project}&run={finished.runs[0]}")
     shows(page, "export", finished.runs[0], "Oldest")
     to_page(page, "home")
-    press(page, f"open_{finished.project}")
+    page.locator(f".st-key-project_row_{finished.project}").get_by_role("link").first.click()
     shows(page, "results", finished.runs[-1], "Newest")
