@@ -163,5 +163,5 @@ def test_many_projects_and_runs_are_shown_at_once():
             project = store.projects.create(f"Project {i}", {})
             store.runs.create(project, {}, f"Run {i}")
     app = start()
-    assert "Waiting, 0 %" in facts(app, "Waiting")
+    assert "<span>Waiting</span>" in facts(app, "Waiting")
     assert "older project" in said(app)
