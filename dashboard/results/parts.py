@@ -49,10 +49,11 @@ def struck_parts(one: ComparedCandidate) -> list[PromptPart]:
 
 def struck_score(one: ComparedCandidate, score: float | None) -> float | None:
     """Return an estimate of a prompt's score without the parts that are struck out; None without any."""
-    struck, trial = struck_parts(one), one.trials.get("validation")
-    if not struck or trial is None or score is None:
+    struck, whole = struck_parts(one), candidates.whole(one.run).values()
+    rows = max((trials["validation"].rows_total for trials in whole if "validation" in trials), default=0)
+    if not struck or not rows or score is None:
         return None
-    return score_without(score, list(_effects(one, struck).values()), trial.rows_total)
+    return score_without(score, list(_effects(one, struck).values()), rows)
 
 
 def red_pen(picked: Sequence[ComparedCandidate]) -> None:
