@@ -10,7 +10,7 @@ from dashboard.services import JsonObject, RunRow, in_percent, percent, price
 
 COLOURS = ("$accent", "$blue", "$warn", "$good", "$muted")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
-"""A project is told from others by both, and by its name in the legend."""
+"""Each project has its own colour and symbol, so that the chart can also be read without colours."""
 
 
 class RunPoint(NamedTuple):
