@@ -103,7 +103,7 @@ export const play = (box, story, tall) => {
     drawn.leads(story.leads.slice(0, leads), reached);
     const lead = story.leads[leads - 1];
     const tested = story.result.length && story.result[0] <= at;
-    score.textContent = tested ? story.result[1] : lead ? `Best so far ${Math.round(lead[2])} %` : "";
+    score.textContent = tested ? story.result[1] : lead ? `Best so far ${lead[6]}` : "";
     caption.textContent = story.captions.findLast(([begin]) => begin <= at)?.[1] ?? "";
     slider.value = at;
     slider.setAttribute("aria-valuetext", `${clock(at)}. ${caption.textContent}`);

@@ -28,7 +28,7 @@ def replay(seen: Snapshot, reasons: Mapping[str, str]) -> JsonObject:
     """Return the steps of a finished run for `player.js`; `reasons` is candidate id -> why it exists.
 
     `dots` are [second, number, score in percent, share of the rows], one for each time that a prompt was known better;
-    `leads` are [second, place, mean, low, high, number], in percent; `captions` are [second, text], as is `result`.
+    `leads` are [second, place, mean, low, high, number, mean in words], in percent; `captions` are [second, text], as is `result`.
     """
     chart = score_chart(seen.trials, seen.parents, seen.leads, seen.run.best)
     drawn = {p.candidate for p in (*thinned(chart.prompts), *thinned(chart.failing))}
@@ -47,7 +47,13 @@ def replay(seen: Snapshot, reasons: Mapping[str, str]) -> JsonObject:
             if t.candidate_id in drawn
         ],
         "leads": [
-            [at[lead.trial], lead.place, *map(_in_percent, lead.score[:3]), numbers.get(lead.candidate, 0)]
+            [
+                at[lead.trial],
+                lead.place,
+                *map(_in_percent, lead.score[:3]),
+                numbers.get(lead.candidate, 0),
+                percent(lead.score.mean, 0),
+            ]
             for lead in seen.leads
             if lead.trial in at
         ],

@@ -10,6 +10,7 @@ from itertools import pairwise
 from dashboard.state import reading
 from dashboard.state.live.replay import READING, SECONDS, VERDICT, replay, replay_file
 from dashboard.state.live.score_chart import score_chart
+from engine.basics.text import percent
 
 MEGABYTE = 2**20
 
@@ -26,6 +27,8 @@ def test_a_replay_ends_as_the_chart_and_with_the_verdict(tuned):
     assert [lead[1:3] for lead in story["leads"]] == [
         [lead.place, round(100 * lead.score.mean, 1)] for lead in seen.leads
     ]
+    shown = [lead[6] for lead in story["leads"]]
+    assert shown == [percent(lead.score.mean, 0) for lead in seen.leads], "rounded once, as on every surface"
     verdict = run.require_result().verdict
     assert story["captions"][-1] == (VERDICT, verdict.sentence)
     assert story["result"][1].startswith(f"{verdict.baseline:.0%}".replace("%", " %"))
