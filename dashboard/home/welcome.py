@@ -16,7 +16,7 @@ from dashboard.components.run_elements import DOT
 from dashboard.components.runs import open_presenter
 from dashboard.components.tables import data_table
 from dashboard.components.wizard import KINDS, grouped
-from dashboard.services import PACED_MODEL, SAMPLES, ModelChoice, Named, counted, sample_draft
+from dashboard.services import PACED_MODEL, SAMPLES, ModelChoice, Named, counted, percent, sample_draft
 from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts
 from dashboard.state.writing import read_only
@@ -38,7 +38,7 @@ def film() -> None:
     prompts, start = counted(len(seen["dots"]), "prompt"), seen["dots"][0][1]
     texts = {
         "of": f"Right answers on {rows}",
-        "label": f"Scores of {prompts} by number, {start:.0f} % at the start. {seen['sentence']}",
+        "label": f"Scores of {prompts} by number, {percent(start / 100, 0)} at the start. {seen['sentence']}",
         "words": words,
         "winner": "The prompt that it found",
         "reason": f"What it is made of: {seen['reason']}",
