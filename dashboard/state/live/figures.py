@@ -10,7 +10,7 @@ from typing import Any
 from dashboard.text import prompt_name, upper_first
 from engine.basics.data import JsonObject, Values
 from engine.basics.text import counted, dollars, duration, in_percent, percent, price, short
-from engine.search.judging.leader import Lead
+from engine.search.judging.leader import Lead, known_trials
 from engine.search.judging.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
@@ -52,7 +52,7 @@ def narration(
     found = [e for e in events if e.kind == "candidate_found"]
     reasons = {str(e.data.get("candidate")): e.text.partition(": ")[2] for e in found if e.data.get("number")}
     if known.new_leads and any(e.kind == "verdict" for e in events):
-        won = known.trials[max(known.new_leads)]
+        won = known_trials(trials).get(leads[-1].candidate) or known.trials[max(known.new_leads)]
         return known.step_sentence(won, reasons.get(won.candidate_id, ""))
     return next(filter(None, (known.narrated(event, reasons) for event in reversed(events))), "")
 

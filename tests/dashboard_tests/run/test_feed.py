@@ -66,6 +66,11 @@ def test_the_narration_is_the_last_step_and_after_the_verdict_the_one_that_won()
     won = "Prompt 1 scored 75 % on 20 validation rows and took the lead: adds 3 rules."
     tested = "Prompt 1 scored 80 % on 20 test rows, cut short: 24 were planned."
     assert told == ["", start, start, start, won, tested, won]
+    more = [*trials, trial(11, "b", "validation", 0.5, 24)]
+    after = narration(events, more, PARENTS, leads)
+    assert after.startswith("Prompt 1 scored 50 % on 24"), (
+        "what is known at the end, not the score that took the lead"
+    )
 
 
 def test_a_trial_after_which_another_prompt_leads_names_it_with_its_likely_score():
